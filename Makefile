@@ -1,0 +1,32 @@
+# Each target does all its own set-up in .venv.
+SIZE ?= micro
+PYTHON ?= python3.11
+export HF_HUB_DISABLE_TELEMETRY = 1
+export HF_HUB_DISABLE_PROGRESS_BARS = 1
+RUN = . .venv/bin/activate &&
+
+.PHONY: tables test lint clean help
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+tables: .venv/ready  ## the whole study of one size: make tables SIZE=smoke
+	$(RUN) snakemake --cores all --config size=$(SIZE) -- results/tables
+
+test: .venv/ready-test  ## everything that checks this repository
+	$(RUN) pytest
+
+lint: .venv/ready-test  ## style and types
+	$(RUN) ruff check . && ruff format --check . && snakefmt --check Snakefile rules && mypy
+
+clean:  ## remove what was built, not the environment
+	rm -rf results/built results/collected results/tables results/report.html results/runs results/models results/data results/thresholds figures .snakemake
+
+.venv/ready: requirements.lock
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	touch $@
+
+.venv/ready-test: .venv/ready requirements-test.lock
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-test.lock
+	touch $@

@@ -1,0 +1,50 @@
+"""What every caption must say: size, threshold, reading, test sets, n, seeds, and the size's own warning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from evaluation.collected import Collected, Row, counts
+from evaluation.statistics import Estimate
+
+
+def setting(size: Collected) -> str:
+    """The size and, for each pair, its models, d, reading and test sets, as sentences."""
+    parts = [f"Size {size.size}: {size.title}."]
+    for name, pair in size.pairs.items():
+        tests = ", ".join(test.title for test in pair.tests)
+        parts.append(
+            f"Pair {name}: {_model(pair.student)} \N{LEFTWARDS ARROW} {_model(pair.teacher)}; d = {pair.threshold.d:g} nats "
+            f"({pair.threshold.source}), {pair.reading} reading; test sets: {tests}."
+        )
+    return " ".join(parts)
+
+
+def rests_on(estimates: Iterable[Estimate]) -> str:
+    """n and seeds of a set of estimates, as a sentence; "" for none."""
+    known = list(estimates)
+    if not known:
+        return ""
+    seeds = counts(e.seeds for e in known)
+    single = " One seed: intervals are conditional on it." if seeds == "1" else ""
+    with_prompts = [e for e in known if e.prompts]
+    if not with_prompts:
+        return f"Seeds: {seeds}.{single}"
+    prompts, samples = counts(e.prompts for e in with_prompts), counts(e.samples for e in with_prompts)
+    return f"n = {prompts} prompts \N{MULTIPLICATION SIGN} {samples} samples per test set; seeds: {seeds}.{single}"
+
+
+def caption(size: Collected, what: str, estimates: Iterable[Estimate]) -> str:
+    """`what` the numbers are, the setting, what they rest on, and the size's note."""
+    note = f"Note: {size.note.rstrip('.')}." if size.note else ""
+    return " ".join(part for part in (what, setting(size), rests_on(estimates), note) if part)
+
+
+def row_label(row: Row) -> str:
+    """A row's label, with the number of seeds that finished where some did not."""
+    done, planned = len(row.finished), len(row.runs)
+    return row.label if done in (0, planned) else f"{row.label} ({done} of {planned} seeds)"
+
+
+def _model(name: str) -> str:
+    return name.removeprefix("results/models/")

@@ -1,0 +1,209 @@
+"""Gather the runs of one size into the tables that everything after it reads.
+
+    python -m evaluation.collect --params size.json --runs results/runs --out results/collected/<size>
+
+`--params` names the runs and describes the pairs. Written: `runs.json` (the same with each run's status),
+`scores.parquet` (long: one row per run, response and metric), `curves.parquet`, `costs.parquet`. A run that
+failed or is not there becomes a gap with its reason; it never stops the others. Same input, same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from evaluation.params import read
+from training.errors import UserError, cli
+
+KEYS = ["test", "decoding", "prompt", "sample"]
+METRICS = [
+    "correct", "extracted", "finished", "tokens", "kl_mean", "kl_sum", "kl_prefix", "reasoning", "sound",
+]  # fmt: skip
+SCORES = ["run", *KEYS, "metric", "value"]
+CURVES = ["run", "step", "response", "reward", "kl", "kl_sum", "kl_prefix", "length"]
+COSTS = [
+    "wall_s", "generate_s", "teacher_s", "student_s", "prompts", "tokens_generated", "student_tokens",
+    "teacher_tokens", "flops", "peak_memory_bytes", "steps",
+]  # fmt: skip
+
+
+class Entry(BaseModel):
+    """One run as the plan knows it; what is not named here is passed on unread.
+
+    `evaluation` is the folder below the run's that holds its scores; the run's own where it is empty.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    run: str
+    kind: Literal["method", "reference", "control"]
+    label: str
+    seed: int
+    evaluation: str = ""
+
+
+class Collection(BaseModel):
+    """Everything of one size. A pair's `threshold` is given, or names the JSON file of `study.threshold`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    size: str
+    pairs: dict[str, dict[str, Any]]
+    runs: list[Entry]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What one run gave: `ok` with its frames, or the reason for a gap (`failed`, `missing`) with none."""
+
+    status: Literal["ok", "failed", "missing"]
+    why: str
+    scores: pd.DataFrame | None = None
+    curves: pd.DataFrame | None = None
+    costs: pd.DataFrame | None = None
+
+
+class GapError(Exception):
+    """A file of a run that is not there or cannot be read, in words."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line: `--params JSON [--runs DIR] --out DIR`."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--params", required=True, help="JSON text or file: size, title, note, pairs, runs")
+    parser.add_argument("--runs", default=Path("results/runs"), type=Path, help="folder of the run folders")
+    parser.add_argument("--out", required=True, type=Path)
+    given = parser.parse_args(argv)
+    collection = read(Collection, given.params)
+    gathered = [gather(entry, given.runs / entry.run) for entry in collection.runs]
+    for entry, run in zip(collection.runs, gathered, strict=True):
+        if run.status != "ok":
+            print(f"{entry.label}, seed {entry.seed} ({entry.run}): {run.status}, {run.why}", flush=True)
+    write(collection, gathered, given.out)
+
+
+def gather(entry: Entry, folder: Path) -> Gathered:
+    """The frames of one run. References and controls are not trained: they have scores only."""
+    try:
+        record = _json(folder / "run.json") if entry.kind == "method" else {"status": "ok"}
+        if record.get("status") != "ok":
+            return Gathered("failed", str(record.get("why") or "no reason given"))
+        scores = _scores(folder / entry.evaluation / "scores.parquet", entry.run)
+        if entry.kind != "method":
+            return Gathered("ok", "", scores)
+        return Gathered("ok", "", scores, _curves(folder / "curves.jsonl", entry.run),
+                        _costs(folder / "cost.json", entry.run))  # fmt: skip
+    except GapError as gap:
+        return Gathered("missing", str(gap))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    value = _parsed(_text(path), path)
+    if not isinstance(value, dict):
+        raise GapError(f"{path.name} holds no JSON object")
+    return value
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise GapError(f"{path.name} is not there") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise GapError(f"{path.name} cannot be read ({type(error).__name__})") from error
+
+
+def _parsed(text: str, path: Path) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise GapError(f"{path.name} is not JSON ({error.msg})") from error
+
+
+def _scores(path: Path, run: str) -> pd.DataFrame:
+    """scores.parquet in long form, metrics that are undefined throughout the run left out."""
+    try:
+        wide = pd.read_parquet(path, columns=[*KEYS, *METRICS])
+    except FileNotFoundError as error:
+        raise GapError(f"{path.name} is not there") from error
+    except (OSError, ValueError) as error:  # pyarrow's errors on damaged files and absent columns
+        raise GapError(f"{path.name} cannot be read ({type(error).__name__})") from error
+    if wide.empty:
+        raise GapError(f"{path.name} has no rows")
+    wide.insert(0, "run", run)
+    defined = [metric for metric in METRICS if wide[metric].notna().any()]
+    return wide.melt(["run", *KEYS], defined, "metric", "value")[SCORES]
+
+
+def _curves(path: Path, run: str) -> pd.DataFrame:
+    """curves.jsonl with one row per step and validation response; `kl` is the mean per token."""
+    steps = [_parsed(line, path) for line in _text(path).splitlines()]
+    try:
+        frames = [
+            pd.DataFrame({"run": run, "response": range(len(step["reward"])), "kl": step["kl_mean"],
+                          **{name: step[name] for name in ("step", "reward", "kl_sum", "kl_prefix", "length")}})
+            for step in steps
+        ]  # fmt: skip
+    except (KeyError, TypeError, ValueError) as error:
+        raise GapError(f"{path.name} lacks step, reward, length or a reading of kl in a row") from error
+    return pd.concat(frames) if frames else _empty(CURVES)
+
+
+def _costs(path: Path, run: str) -> pd.DataFrame:
+    cost = _json(path)
+    return pd.DataFrame([{"run": run, **{key: cost.get(key) for key in COSTS}}], columns=["run", *COSTS])
+
+
+def _empty(columns: list[str]) -> pd.DataFrame:
+    return pd.DataFrame({name: pd.Series(dtype="str" if name in TEXT else "float64") for name in columns})
+
+
+TEXT = {"run", "test", "decoding", "prompt", "metric"}
+WHOLE = {"sample", "step", "response"}
+
+
+def _joined(frames: list[pd.DataFrame | None], columns: list[str]) -> pd.DataFrame:
+    """All frames below each other, with one type per column whatever the input held."""
+    present = [frame for frame in frames if frame is not None and len(frame)]
+    whole = pd.concat(present, ignore_index=True) if present else _empty(columns)
+    return whole[columns].astype(
+        {c: "str" if c in TEXT else "int64" if c in WHOLE else "float64" for c in columns}
+    )  # fmt: skip
+
+
+def _threshold(given: Any, pair: str) -> dict[str, Any]:
+    """`{"d": nats, "source": ...}` of a pair; `UserError` where there is none."""
+    try:
+        value = _json(Path(given)) if isinstance(given, str) else given
+    except GapError as gap:
+        raise UserError(f"pair '{pair}': threshold {given}: {gap}; run study.threshold") from gap
+    if not isinstance(value, dict) or not {"d", "source"} <= value.keys():
+        raise UserError(f"pair '{pair}': the threshold is {value!r}, but must have 'd' and 'source'; correct it")
+    return value
+
+
+def write(collection: Collection, gathered: list[Gathered], out: Path) -> None:
+    """The four files of a collected size."""
+    described = collection.model_dump()
+    for name, pair in described["pairs"].items():
+        pair["threshold"] = _threshold(pair.get("threshold"), name)
+    described["runs"] = [
+        {**run, "status": found.status, "why": found.why}
+        for run, found in zip(described["runs"], gathered, strict=True)
+    ]
+    out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(described, ensure_ascii=False, indent=1) + "\n"
+    (out / "runs.json").write_text(text, encoding="utf-8")
+    _joined([run.scores for run in gathered], SCORES).to_parquet(out / "scores.parquet", index=False)
+    _joined([run.curves for run in gathered], CURVES).to_parquet(out / "curves.parquet", index=False)
+    _joined([run.costs for run in gathered], ["run", *COSTS]).to_parquet(out / "costs.parquet", index=False)
+
+
+if __name__ == "__main__":
+    cli(main)

@@ -1,0 +1,201 @@
+"""The long table of one size, read back as arrays.
+
+`results/collected/<size>/` holds `runs.json` (what was to be run, and what became of it) and three parquet
+files joined to it by run id. Tables, figures and the report are pure functions of that folder; nothing here
+looks at a run's own logs, and torch is not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from evaluation.statistics import Array
+from training.errors import UserError, nearest
+
+Reading = Literal["mean", "sum", "prefix"]
+_KEY = ["run", "test", "decoding", "metric"]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Threshold(_Entry):
+    """The threshold d and where it comes from ("given", or how it was calibrated)."""
+
+    d: float
+    source: str
+
+
+class Test(_Entry):
+    """A test set: its name in the files and its title in tables."""
+
+    name: str
+    title: str
+
+
+class Pair(_Entry):
+    """A student-teacher pair and everything its rows share."""
+
+    student: str
+    teacher: str
+    threshold: Threshold
+    reading: Reading
+    tests: list[Test]
+    regime: dict[str, Any] = {}
+
+
+class Run(_Entry):
+    """One run: a method at a setting and a training seed, or an untrained reference or control."""
+
+    run: str
+    pair: str
+    kind: Literal["method", "reference", "control"]
+    method: str
+    setting: str
+    label: str
+    seed: int
+    status: str
+    why: str | None = None
+    order: int
+    evaluation: str = ""  # folder below the run's that holds its samples; "" for the run's own
+
+    @property
+    def name(self) -> str:
+        """What its row is called: the label, with the setting where there is one."""
+        return self.label if self.setting in self.label else f"{self.label} {self.setting}"
+
+
+class _Index(_Entry):
+    size: str
+    title: str
+    note: str | None = None
+    pairs: dict[str, Pair]
+    runs: list[Run]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What tables print as one row: all seeds of one method at one setting within a pair."""
+
+    pair: str
+    kind: str
+    method: str
+    setting: str
+    label: str
+    runs: tuple[Run, ...]
+
+    @property
+    def finished(self) -> tuple[Run, ...]:
+        """The runs that have results."""
+        return tuple(run for run in self.runs if run.status == "ok")
+
+    @property
+    def gap(self) -> str:
+        """Why the row is empty; "" where at least one seed finished."""
+        if self.finished:
+            return ""
+        first = self.runs[0]
+        return f"{first.status}: {first.why or 'no reason was recorded'}"
+
+    @property
+    def trained(self) -> bool:
+        """True for methods; references and controls exist once and are not trained."""
+        return self.kind == "method"
+
+
+class Collected:
+    """One size: runs, pairs and scores. Build it with `read`."""
+
+    def __init__(self, index: _Index, scores: pd.DataFrame, curves: pd.DataFrame, costs: pd.DataFrame) -> None:
+        self.size, self.title, self.note = index.size, index.title, index.note or ""
+        self.pairs, self.runs = index.pairs, index.runs
+        self.curves, self.costs = curves, costs
+        self._scores = scores
+
+    def rows(self, pair: str, *kinds: str) -> list[Row]:
+        """Rows of a pair in table order, of the given kinds ("method", "reference", "control"; all if none)."""
+        chosen = [run for run in self.runs if run.pair == pair and (not kinds or run.kind in kinds)]
+        chosen.sort(key=lambda run: (run.order, run.method, run.setting, run.seed))
+        grouped = groupby(chosen, key=lambda run: (run.kind, run.method, run.setting, run.name))
+        return [Row(pair, *key, tuple(runs)) for key, runs in grouped]
+
+    def row(self, pair: str, method: str, setting: str | None = None) -> Row | None:
+        """The first row of a method (at a setting), None where the size has none."""
+        matching = (r for r in self.rows(pair) if r.method == method and setting in (None, r.setting))
+        return next(matching, None)
+
+    def scores(self, row: Row, test: str, metric: str, decoding: str = "sampled") -> dict[int, Array]:
+        """A metric by seed, each (prompts P, samples K), prompts in one order for all rows of the test set.
+
+        Seeds without a defined value are left out. Raises `UserError` where only some responses have one.
+        """
+        found = {run.seed: self._arrays.get((run.run, test, decoding, metric)) for run in row.finished}
+        return {seed: values for seed, values in found.items() if values is not None}
+
+    def stacked(self, row: Row, test: str, metric: str, decoding: str = "sampled") -> Array | None:
+        """The same as one array (seeds S, prompts P, samples K); None where nothing is defined."""
+        by_seed = self.scores(row, test, metric, decoding)
+        return np.stack([by_seed[seed] for seed in sorted(by_seed)]) if by_seed else None
+
+    def response(self, run: str, test: str, decoding: str, prompt: str, sample: int) -> dict[str, float]:
+        """Every defined metric of one response."""
+        own = self._by_run.get(run, self._scores.iloc[:0])
+        at = (own["test"] == test) & (own["decoding"] == decoding) & (own["prompt"] == prompt)
+        found = own[at & (own["sample"] == sample)].dropna(subset="value")
+        return dict(zip(found["metric"], found["value"].astype(float), strict=True))
+
+    @cached_property
+    def _by_run(self) -> dict[str, pd.DataFrame]:
+        return {str(run): block for run, block in self._scores.groupby("run", sort=False)}
+
+    @cached_property
+    def _arrays(self) -> dict[tuple[str, str, str, str], Array]:
+        ordered = self._scores.sort_values([*_KEY, "prompt", "sample"], kind="stable")
+        pair_of = {run.run: run.pair for run in self.runs}
+        asked: dict[tuple[str | None, str], list[str]] = {}
+        arrays: dict[tuple[str, str, str, str], Array] = {}
+        for (run, test, decoding, metric), block in ordered.groupby(_KEY, sort=False):
+            values = block["value"].to_numpy(dtype=np.float64)
+            if np.isnan(values).all():
+                continue
+            prompts = block["prompt"].unique().tolist()
+            if asked.setdefault((pair_of.get(run), test), prompts) != prompts:
+                raise UserError(f"run {run} answered other prompts of '{test}' than its neighbours; generate it again")
+            if np.isnan(values).any() or len(values) % len(prompts):
+                raise UserError(
+                    f"run {run}: '{metric}' is undefined for {np.isnan(values).sum()} of {len(values)} {decoding} "
+                    f"responses to '{test}', or samples per prompt differ; score that run again"
+                )
+            arrays[run, test, decoding, metric] = values.reshape(len(prompts), -1)
+        return arrays
+
+
+def read(folder: Path) -> Collected:
+    """The collected size in `folder`. Raises `UserError` where a file is missing or unreadable."""
+    try:
+        index = _Index.model_validate_json((folder / "runs.json").read_text(encoding="utf-8"))
+        scores, curves, costs = (pd.read_parquet(folder / f"{name}.parquet") for name in ("scores", "curves", "costs"))
+    except (OSError, ValidationError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{folder} is not a readable collected size ({reason}); run evaluation.collect") from error
+    unknown = sorted({run.pair for run in index.runs} - set(index.pairs))
+    if unknown:
+        hint = nearest(unknown[0], index.pairs)
+        raise UserError(f"{folder / 'runs.json'} has runs of pair '{unknown[0]}', which it does not define; {hint}")
+    return Collected(index, scores, curves, costs)
+
+
+def counts(values: Iterable[int]) -> str:
+    """A count as it is, or the range of several: "100", "50-100"."""
+    seen = sorted(set(values))
+    return str(seen[0]) if len(seen) == 1 else f"{seen[0]}\N{EN DASH}{seen[-1]}"

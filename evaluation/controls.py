@@ -1,0 +1,161 @@
+"""Control measurements: is the study in the regime in which its comparison means anything, and do the scorers
+return what they must on inputs whose scores are known?
+
+None of them says which method should win. The bounds come from the size's configuration (`regime` of a pair).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
+
+from evaluation import measures
+from evaluation.captions import caption
+from evaluation.collected import Collected, Row
+from evaluation.statistics import Estimate, independent_difference
+from evaluation.table_files import Column, Line, Table
+from training.schema import parse
+
+Measured = Estimate | None
+
+COLUMNS = (
+    Column("must", "Must be"),
+    Column("measured", "Measured", "as named in the row", 3),
+    Column("verdict", "Verdict"),
+)
+
+
+class Regime(BaseModel):
+    """Bounds of a pair, all rates in [0, 1]; every one must be given by the configuration."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    teacher_fac_min: float
+    student_fac: tuple[float, float]
+    grpo_cs_max: float
+    random_fac_max: float
+
+
+@dataclass(frozen=True)
+class Check:
+    """One control: what it must be and what was measured. `passed` is None where nothing could be measured."""
+
+    name: str
+    must: str
+    measured: Measured
+    passed: bool | None
+    why: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """ "ok", "out of range", or why it was not measured."""
+        if self.passed is None:
+            return self.why or "not run"
+        return "ok" if self.passed else "out of range"
+
+
+def checks(size: Collected, pair: str) -> list[Check]:
+    """All controls of a pair, regime first. Raises `UserError` where a bound of the regime is not given."""
+    regime = parse(Regime, size.pairs[pair].regime, f"regime of pair '{pair}'")
+    return [*_regime(size, pair, regime), *_methods(size, pair, regime), *_scorers(size, pair, regime)]
+
+
+def controls_table(size: Collected) -> Table:
+    """The controls of every pair as a table."""
+    what = (
+        "Control measurements on sampled responses (greedy where named) with 95 % intervals: conditions on the "
+        "regime, and scorers on inputs whose scores are known. They say nothing about which method wins."
+    )
+    groups, measured = [], []
+    for pair in size.pairs:
+        found = checks(size, pair)
+        measured += [check.measured for check in found if check.measured]
+        lines = (Line(c.name, {"must": c.must, "measured": c.measured, "verdict": c.verdict}) for c in found)
+        groups.append((f"Pair {pair}", tuple(lines)))
+    return Table("controls", f"Controls, size {size.size}", caption(size, what, measured), COLUMNS, tuple(groups))
+
+
+def _check(
+    row: Row | None, name: str, must: str, measure: Callable[[Row], Measured], passes: Callable[[Estimate], bool]
+) -> Check:
+    if row is None or row.gap:
+        return Check(name, must, None, None, row.gap if row else "not run")
+    found = measure(row)
+    return Check(name, must, found, passes(found) if found else None, "" if found else "not defined")
+
+
+def _regime(size: Collected, pair: str, regime: Regime) -> Iterator[Check]:
+    first, last = size.pairs[pair].tests[0], size.pairs[pair].tests[-1]
+    student, (low, high) = size.row(pair, "student"), regime.student_fac
+    yield _check(
+        size.row(pair, "teacher"),
+        f"Teacher, greedy FAC, {first.title}",
+        f"at least {regime.teacher_fac_min:g}",
+        lambda row: measures.fac(size, row, first.name, "greedy"),
+        lambda found: found.mean >= regime.teacher_fac_min,
+    )
+    yield _check(
+        student,
+        f"Student before training, FAC, {first.title}",
+        f"{low:g} to {high:g}",
+        lambda row: measures.fac(size, row, first.name),
+        lambda found: low <= found.mean <= high,
+    )
+    if last.name != first.name:
+        yield _check(
+            student,
+            f"Student before training, FAC, {last.title} minus {first.title}",
+            "below 0 with its interval",
+            lambda row: _shift(size, row, first.name, last.name),
+            lambda found: found.high < 0.0,
+        )
+
+
+def _methods(size: Collected, pair: str, regime: Regime) -> Iterator[Check]:
+    content = size.pairs[pair]
+    first, d = content.tests[0], content.threshold.d
+    yield _check(
+        size.row(pair, "gkd"),
+        f"GKD after training, KL ({content.reading} reading), {first.title}",
+        f"below d = {d:g} with its interval",
+        lambda row: measures.divergence(size, row, first.name, content.reading),
+        lambda found: found.high < d,
+    )
+    yield _check(
+        size.row(pair, "grpo"),
+        f"GRPO after training, CS, {first.title}",
+        f"below {regime.grpo_cs_max:g} with its interval",
+        lambda row: measures.satisfaction(size, row, first.name),
+        lambda found: found.high < regime.grpo_cs_max,
+    )
+
+
+def _scorers(size: Collected, pair: str, regime: Regime) -> Iterator[Check]:
+    """Known answers: what each scorer returns must be exact, except for chance hits of a random policy."""
+    first = size.pairs[pair].tests[0]
+
+    def fac(row: Row) -> Measured:
+        return measures.fac(size, row, first.name)
+
+    def exactly(value: float) -> Callable[[Estimate], bool]:
+        return lambda found: abs(found.mean - value) < 1e-9
+
+    random, key, wrong, teacher = (size.row(pair, m) for m in ("random", "answer_key", "always_wrong", "teacher"))
+    ceiling = regime.random_fac_max
+    yield _check(random, "Random policy, FAC", f"at most {ceiling:g}", fac, lambda found: found.mean <= ceiling)
+    yield _check(key, "Answer key, FAC", "1", fac, exactly(1.0))
+    yield _check(
+        key, "Answer key, reasoning", "1", lambda row: measures.reasoning(size, row, first.name), exactly(1.0)
+    )
+    yield _check(wrong, "Always wrong, FAC", "0", fac, exactly(0.0))
+    yield _check(
+        teacher, "Teacher, KL to itself", "0", lambda row: measures.divergence(size, row, first.name), exactly(0.0)
+    )
+    yield _check(teacher, "Teacher, CS", "1", lambda row: measures.satisfaction(size, row, first.name), exactly(1.0))
+
+
+def _shift(size: Collected, row: Row, first: str, last: str) -> Measured:
+    before, after = size.stacked(row, first, "correct"), size.stacked(row, last, "correct")
+    return None if before is None or after is None else independent_difference(after, before)

@@ -1,0 +1,1 @@
+"""Figures of a size, one module each; `python -m evaluation.figures --collected DIR --out DIR`."""

@@ -1,0 +1,38 @@
+"""All figures of a size as PNG and PDF.
+
+    python -m evaluation.figures --collected results/collected/micro --out figures
+
+Also writes `captions.json`, which the report reads. Equal input gives equal bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from evaluation.collected import Collected, read
+from evaluation.figures import curves, kl_distribution, score_vs_kl, win_rates
+from evaluation.figures.style import Drawn, save, save_captions
+from training.errors import cli
+
+
+def draw_all(size: Collected) -> list[Drawn]:
+    """Every figure, in the order in which the report shows them."""
+    return [module.draw(size) for module in (score_vs_kl, win_rates, curves, kl_distribution)]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line: `--collected DIR --out DIR`."""
+    parser = argparse.ArgumentParser(prog="python -m evaluation.figures", description=__doc__)
+    parser.add_argument("--collected", required=True, type=Path, help="folder written by evaluation.collect")
+    parser.add_argument("--out", required=True, type=Path, help="folder for PNG, PDF and captions.json")
+    given = parser.parse_args(argv)
+    drawn = draw_all(read(given.collected))
+    given.out.mkdir(parents=True, exist_ok=True)
+    for figure in drawn:
+        save(figure, given.out)
+    save_captions(drawn, given.out)
+
+
+if __name__ == "__main__":
+    cli(main)

@@ -1,0 +1,65 @@
+"""How the divergence of single responses is distributed around d."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from evaluation.captions import caption
+from evaluation.collected import Collected, Pair, Row, Test
+from evaluation.figures.style import Drawn, Look, finish, grid, looks, mark_threshold
+from evaluation.measures import satisfaction
+from evaluation.statistics import Estimate
+
+TITLE = "Divergence of single responses"
+WHAT = (
+    "Share of sampled responses whose divergence is at most x, all seeds pooled; where a curve crosses the dashed "
+    "line is the constraint satisfaction CS (point with its 95 % interval). Log axis; values below its left end "
+    "are drawn there."
+)
+FLOOR = 1e-3
+
+
+def draw(size: Collected) -> Drawn:
+    """One panel per pair and test set: the distribution function of the pair's reading, per row."""
+    figure, axes = grid(size, max(len(pair.tests) for pair in size.pairs.values()))
+    shown: list[Estimate] = []
+    labels: set[str] = set()
+    for line, (name, pair) in zip(axes, size.pairs.items(), strict=True):
+        rows = [row for row in size.rows(name, "method", "reference") if row.method != "teacher"]
+        look = looks(size.rows(name, "method", "reference"))
+        for axis, test in zip(line, pair.tests, strict=False):
+            points = _panel(axis, size, rows, test, look)
+            _label(axis, pair, test)
+            shown += points.values()
+            labels |= points.keys()
+        for unused in line[len(pair.tests) :]:
+            unused.set_axis_off()
+        line[0].set_ylabel("% of responses" if len(size.pairs) == 1 else f"% of responses, pair {name}")
+    text = caption(size, WHAT, shown)
+    return Drawn("kl_distribution", TITLE, text, finish(figure, axes, TITLE, text, len(labels)))
+
+
+def _panel(axis: Axes, size: Collected, rows: list[Row], test: Test, look: dict[str, Look]) -> dict[str, Estimate]:
+    drawn = {}
+    for row in rows:
+        pair = size.pairs[row.pair]
+        kl, rate = size.stacked(row, test.name, f"kl_{pair.reading}"), satisfaction(size, row, test.name)
+        if kl is None or rate is None:
+            continue
+        ordered = np.sort(np.maximum(kl.ravel(), FLOOR))
+        share = 100.0 * np.arange(1, len(ordered) + 1) / len(ordered)
+        style = look[row.label]
+        axis.step(ordered, share, where="post", color=style.colour, linestyle=style.line, linewidth=1.5, label=row.label)
+        bars = [[100 * (rate.mean - rate.low)], [100 * (rate.high - rate.mean)]]
+        axis.errorbar(pair.threshold.d, 100 * rate.mean, yerr=bars, color=style.colour, marker=style.marker,
+                      markersize=6, markeredgecolor="white", markeredgewidth=0.6, elinewidth=1.3, zorder=3)  # fmt: skip
+        drawn[row.label] = rate
+    return drawn
+
+
+def _label(axis: Axes, pair: Pair, test: Test) -> None:
+    unit = {"mean": "mean KL per token", "sum": "KL of the response", "prefix": "largest running mean KL"}[pair.reading]
+    axis.set_xscale("log")
+    axis.set(title=test.title, xlabel=f"{unit} (nats)", ylim=(-3, 103))
+    mark_threshold(axis, pair.threshold.d, label_at=0.02)

@@ -1,0 +1,64 @@
+"""Final-answer correctness against mean KL, the threshold d drawn in (the paper's Figs 2 and 3)."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+
+from evaluation import measures
+from evaluation.captions import caption
+from evaluation.collected import Collected, Row, Test
+from evaluation.figures.style import Drawn, Look, error_bars, finish, fold, grid, looks, mark_threshold
+from evaluation.statistics import Estimate
+
+TITLE = "Score against divergence"
+WHAT = (
+    "Final-answer correctness against mean reverse KL to the teacher, sampled at temperature 1; up and left is "
+    "better, the dashed line is d. Bars: 95 % intervals over seeds, prompts and samples. "
+    "The KL axis is linear to 2 d and logarithmic beyond where values lie far out."
+)
+
+
+def draw(size: Collected) -> Drawn:
+    """One panel per pair and test set, a point with both intervals per row."""
+    figure, axes = grid(size, max(len(pair.tests) for pair in size.pairs.values()))
+    shown: list[Estimate] = []
+    labels: set[str] = set()
+    for line, (name, pair) in zip(axes, size.pairs.items(), strict=True):
+        rows = size.rows(name, "method", "reference")
+        for axis, test in zip(line, pair.tests, strict=False):
+            points = _panel(axis, size, rows, test, looks(rows))
+            mark_threshold(axis, pair.threshold.d)
+            axis.set(title=test.title, xlabel="mean KL per token (nats)")
+            fold(axis, "x", pair.threshold.d)
+            shown += points.values()
+            labels |= points.keys()
+        for unused in line[len(pair.tests) :]:
+            unused.set_axis_off()
+        line[0].set_ylabel(f"FAC %, pair {name}" if len(size.pairs) > 1 else "FAC %")
+    text = caption(size, WHAT, shown)
+    return Drawn("score_vs_kl", TITLE, text, finish(figure, axes, TITLE, text, len(labels)))
+
+
+def _panel(axis: Axes, size: Collected, rows: list[Row], test: Test, look: dict[str, Look]) -> dict[str, Estimate]:
+    drawn = {}
+    for row in rows:
+        score, kl = measures.fac(size, row, test.name), measures.divergence(size, row, test.name)
+        if score is None or kl is None:
+            continue
+        style = look[row.label]
+        axis.errorbar(
+            kl.mean,
+            100 * score.mean,
+            xerr=error_bars(kl),
+            yerr=error_bars(score, 100),
+            color=style.colour,
+            marker=style.marker,
+            markersize=11 if style.marker == "*" else 7,
+            markeredgecolor="white",
+            markeredgewidth=0.6,
+            linestyle="none",
+            elinewidth=1.3,
+            label=row.label,
+        )
+        drawn[row.label] = score
+    return drawn

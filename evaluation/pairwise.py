@@ -1,0 +1,85 @@
+"""Reasoning win rates: every row against every other on the same question.
+
+The judge is the exact step verifier: of two responses to the same prompt, the one that validly shows the
+larger share of the required steps wins, equal shares tie. The final answer is not considered (paper, section
+on metrics: "reasoning win / loss rate"; which opponents the paper averages over is unknown).
+
+Two trained rows are compared seed by seed, prompt by prompt, sample by sample. An untrained reference exists
+once and meets every seed of its opponent. Opponents of a row are the other *trained* rows of the pair, so
+that RWR compares methods; teacher and student stand in the win matrix, with their own RWR over the trained
+rows, but count as opponents only where nothing else was trained.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from evaluation.collected import Collected, Row
+from evaluation.statistics import Array, Estimate, proportion_interval
+
+
+@dataclass(frozen=True)
+class Match:
+    """Rates of one row against an opponent (or the mean over opponents); win + tie + loss = 1."""
+
+    win: Estimate
+    tie: Estimate
+    loss: Estimate
+
+
+def opponents(size: Collected, row: Row) -> list[Row]:
+    """The rows that the win rate of `row` is a mean over (see the head of this file)."""
+    others = [r for r in size.rows(row.pair, "method", "reference") if r.runs != row.runs and r.finished]
+    return [r for r in others if r.trained] or others
+
+
+def compare(size: Collected, row: Row, opponent: Row, test: str) -> Match | None:
+    """`row` against one opponent on a test set; None where no common seed has verified reasoning."""
+    return _match(_signs(size, row, opponent, test))
+
+
+def overall(size: Collected, row: Row, test: str) -> Match | None:
+    """RWR, its ties and RLR: per response the mean over opponents, then over seeds, prompts and samples."""
+    against = [signs for other in opponents(size, row) if (signs := _signs(size, row, other, test))]
+    merged = {
+        seed: [signs[seed] for signs in against if seed in signs]
+        for seed in sorted({seed for signs in against for seed in signs})
+    }
+    return _match({seed: np.stack(signs) for seed, signs in merged.items()})
+
+
+def _signs(size: Collected, row: Row, opponent: Row, test: str) -> dict[int, Array]:
+    """By seed: 1 win, 0 tie, -1 loss, (prompts, samples); fewer samples on one side cut the other."""
+    left, right = size.scores(row, test, "reasoning"), size.scores(opponent, test, "reasoning")
+    pairs = {seed: (left[seed], right[seed]) for seed in sorted(left.keys() & right.keys())}
+    if row.trained != opponent.trained:
+        pairs = {seed: (a, b) for seed, a, b in _with_reference(left, right, row.trained)}
+    return {seed: _sign(a, b) for seed, (a, b) in pairs.items()}
+
+
+def _with_reference(
+    left: dict[int, Array], right: dict[int, Array], left_trained: bool
+) -> list[tuple[int, Array, Array]]:
+    """The one run of the untrained side beside every seed of the trained side."""
+    if left_trained:
+        return [(seed, left[seed], fixed) for fixed in right.values() for seed in sorted(left)]
+    return [(seed, fixed, right[seed]) for fixed in left.values() for seed in sorted(right)]
+
+
+def _sign(left: Array, right: Array) -> Array:
+    samples = min(left.shape[1], right.shape[1])
+    return np.sign(left[:, :samples] - right[:, :samples])
+
+
+def _match(signs: dict[int, Array]) -> Match | None:
+    """Rates over seeds from signs by seed; a leading opponent axis, where there is one, is averaged first."""
+    if not signs:
+        return None
+
+    def rate(outcome: float) -> Estimate:
+        by_seed = [(s == outcome).astype(np.float64) for s in signs.values()]
+        return proportion_interval(np.stack([s.mean(axis=0) if s.ndim == 3 else s for s in by_seed]))
+
+    return Match(rate(1.0), rate(0.0), rate(-1.0))

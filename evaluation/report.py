@@ -1,0 +1,135 @@
+"""One self-contained page with everything a size has to show.
+
+    python -m evaluation.report --collected results/collected/micro --tables results/tables \\
+        --figures figures --runs results/runs --out results/report.html
+
+Images are embedded and nothing is loaded from elsewhere. What models wrote is text, never markup.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from evaluation import measures
+from evaluation.captions import setting
+from evaluation.collected import Collected, Row, read
+from evaluation.controls import checks
+from evaluation.report_samples import Exhibit, exhibits
+from evaluation.statistics import Estimate
+from evaluation.table_files import Printed, read_markdown
+from training.errors import UserError, cli
+
+MAIN_FIRST = ("main", "win_matrix", "readings", "cost", "controls")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure ready to embed."""
+
+    title: str
+    caption: str
+    data: str
+
+
+def summary(size: Collected) -> list[str]:
+    """A few sentences of findings; every number with its interval."""
+    sentences = []
+    for name, pair in size.pairs.items():
+        first = pair.tests[0]
+        rows = [row for row in size.rows(name, "method") if row.finished]
+        for what, measure in (("FAC", measures.fac), ("constraint satisfaction", measures.satisfaction)):
+            scored = [(found, row) for row in rows if (found := measure(size, row, first.name))]
+            if scored:
+                best, row = max(scored, key=lambda pair_: pair_[0].mean)
+                sentences.append(f"Pair {name}, {first.title}: highest {what} is {row.label} with {_percent(best)}.")
+        sentences += _headline(size, size.row(name, "cmdp"), first.name)
+        failed = [run for run in size.runs if run.pair == name and run.status != "ok"]
+        if failed:
+            sentences.append(f"Pair {name}: {len(failed)} of its runs failed; they are shown as gaps.")
+        found = checks(size, name)
+        passed, known = sum(c.passed is True for c in found), sum(c.passed is not None for c in found)
+        sentences.append(f"Pair {name}: {passed} of {known} controls are in range, {len(found) - known} not measured.")
+    return sentences
+
+
+def _headline(size: Collected, row: Row | None, test: str) -> list[str]:
+    """The constrained method in one sentence, against the threshold it was trained for."""
+    rate = measures.satisfaction(size, row, test) if row else None
+    score = measures.fac(size, row, test) if row else None
+    if row is None or rate is None or score is None:
+        return []
+    return [f"{row.label} keeps {_percent(rate)} of its responses within d and answers {_percent(score)} correctly."]
+
+
+def _percent(found: Estimate) -> str:
+    scaled = found.scaled(100.0)
+    return f"{scaled.mean:.1f} % [{scaled.low:.1f}, {scaled.high:.1f}]"
+
+
+def pictures(folder: Path) -> list[Picture]:
+    """The figures named in `captions.json`. Raises `UserError` where the folder does not hold them."""
+    try:
+        captions = json.loads((folder / "captions.json").read_text(encoding="utf-8"))
+        return [
+            Picture(c["title"], c["caption"], base64.b64encode((folder / f"{name}.png").read_bytes()).decode())
+            for name, c in captions.items()
+        ]
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder} does not hold the figures ({error}); run evaluation.figures") from error
+
+
+def tables(folder: Path) -> list[Printed]:
+    """Every table of the folder, the known ones first. Raises `UserError` where there is none."""
+    found = {path.stem: path for path in sorted(folder.glob("*.md"))}
+    if "main" not in found:
+        raise UserError(f"{folder} does not hold the table 'main'; run evaluation.tables")
+    names = [name for name in MAIN_FIRST if name in found] + [name for name in found if name not in MAIN_FIRST]
+    return [read_markdown(found[name]) for name in names]
+
+
+def render(size: Collected, printed: list[Printed], figures: list[Picture], samples: list[Exhibit]) -> str:
+    """The page as text; everything inserted is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    content: dict[str, Any] = {
+        "size": size,
+        "setting": setting(size),
+        "summary": summary(size),
+        "main": printed[0],
+        "tables": printed[1:],
+        "figures": figures,
+        "exhibits": samples,
+        "runs": sorted(size.runs, key=lambda run: (run.pair, run.order, run.seed)),
+    }
+    return environment.get_template("report.html.j2").render(content)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line: `--collected DIR --tables DIR --figures DIR --runs DIR --out FILE`."""
+    parser = argparse.ArgumentParser(prog="python -m evaluation.report", description=__doc__)
+    parser.add_argument("--collected", required=True, type=Path)
+    parser.add_argument("--tables", required=True, type=Path)
+    parser.add_argument("--figures", required=True, type=Path)
+    parser.add_argument("--runs", required=True, type=Path, help="folder of run folders, for sample answers")
+    parser.add_argument("--out", required=True, type=Path)
+    given = parser.parse_args(argv)
+    size = read(given.collected)
+    page = render(size, tables(given.tables), pictures(given.figures), exhibits(size, given.runs))
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out.write_text(page, encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    cli(main)

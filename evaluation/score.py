@@ -1,0 +1,178 @@
+"""Score kept responses: one scorer for every method, the teacher and the controls alike.
+
+    python -m evaluation.score --samples results/runs/<run>/samples.jsonl --policy results/runs/<run>/policy \\
+        --teacher results/models/teacher --out results/runs/<run>/scores.parquet
+
+One row per response. The divergence KL(policy || teacher) is exact over the vocabulary at every sampled prefix
+and is measured here by teacher forcing the stored token ids, never taken from a training log. Three readings of
+it per response: `kl_mean`, `kl_sum` and `kl_prefix`, the largest running mean. NaN where a score is undefined.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from evaluation.quiet import quieten
+from training.answers import extract, is_correct
+from training.errors import UserError, cli
+from world.verify import verify
+
+if TYPE_CHECKING:
+    import torch
+
+    from training.rollout import Rollouts
+
+KEYS = ("test", "decoding", "prompt", "sample")
+TEXT_SCORES = ("correct", "extracted", "finished", "tokens", "reasoning", "sound")
+READINGS = ("mean", "sum", "prefix")  # of training.constraint, which imports torch
+KL_COLUMNS = [f"kl_{name}" for name in READINGS]
+REPORT_EVERY_S = 10.0
+
+Row = dict[str, Any]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line: `--samples FILE [--policy DIR] [--teacher DIR] --out scores.parquet`."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--samples", required=True, type=Path, help="samples.jsonl of evaluation.generate")
+    parser.add_argument("--policy", help="model folder that gave the samples; none for a control")
+    parser.add_argument("--teacher", help="model folder of the teacher; not read for a control")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--micro-tokens", default=8192, type=int, help="prompt and response tokens in one pass")
+    parser.add_argument("--out", required=True, type=Path)
+    given = parser.parse_args(argv)
+    if given.micro_tokens < 1:
+        raise UserError(f"--micro-tokens is {given.micro_tokens}, but must be at least 1; change it")
+    if given.policy and not given.teacher:
+        raise UserError("--teacher is missing; give the teacher's model folder, or no --policy for a control")
+    rows = read_samples(given.samples)
+    readings = np.full((len(rows), len(READINGS)), np.nan)
+    if given.policy and rows:
+        readings = measure(rows, given.policy, given.teacher, given.dtype, given.micro_tokens)
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    table(rows, readings).to_parquet(given.out, index=False)
+
+
+def read_samples(path: Path) -> list[Row]:
+    """Rows of a samples file; `UserError` names the line that cannot be read."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"samples cannot be read from {path}: {error}; run evaluation.generate first") from error
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise UserError(f"{path}, line {number} is not JSON ({error.msg}); generate it again") from error
+    return rows
+
+
+def table(rows: list[Row], readings: NDArray[np.float64]) -> pd.DataFrame:
+    """One row per response: keys, scores of the text, readings of the divergence `(N, 3)`; all scores float64."""
+    scores = pd.DataFrame([text_scores(row) for row in rows], columns=list(TEXT_SCORES), dtype="float64")
+    keys = {
+        "test": pd.array([row["test"] for row in rows], dtype="str"),
+        "decoding": pd.array([row["decoding"] for row in rows], dtype="str"),
+        "prompt": pd.array([row["prompt_id"] for row in rows], dtype="str"),
+        "sample": np.array([row["sample"] for row in rows], dtype="int64"),
+    }
+    whole = pd.concat([pd.DataFrame(keys), scores, pd.DataFrame(readings, columns=KL_COLUMNS)], axis=1)
+    return whole[[*KEYS, "correct", "extracted", "finished", "tokens", *KL_COLUMNS, "reasoning", "sound"]]
+
+
+def text_scores(row: Row) -> dict[str, float]:
+    """What a response's text and length say: shares and truth values as 0..1, length in tokens."""
+    response = row["response"]
+    scores = {
+        "correct": float(is_correct(response, row["answer"])),
+        "extracted": float(extract(response) is not None),
+        "finished": float(row["finished"]),
+        "tokens": float(len(row["tokens"])) if row["tokens"] else np.nan,
+        "reasoning": np.nan,
+        "sound": np.nan,
+    }
+    if row.get("chain") is not None:
+        verdict = verify(row["chain"], response)
+        scores |= {"reasoning": verdict.reasoning, "sound": float(verdict.sound)}
+    return scores
+
+
+def measure(rows: list[Row], policy: str, teacher: str, dtype: str, micro_tokens: int) -> NDArray[np.float64]:
+    """Mean, sum and largest running mean of the exact per-token KL(policy || teacher), `(N, 3)`.
+
+    Responses of similar length share a pass of at most `micro_tokens` tokens, so memory is bounded. Rows
+    without tokens stay NaN. Raises `UserError` where the two models have different vocabularies.
+    """
+    quieten()
+    import torch
+
+    from training.batch import token_divergence
+    from training.constraint import response_costs
+    from training.divergence import reverse_kl
+    from training.models import check_same_vocabulary, load_policy, load_tokenizer
+    from training.prompt import encode
+
+    tokenizer = load_tokenizer(policy)
+    check_same_vocabulary(tokenizer, load_tokenizer(teacher))
+    student, reference = load_policy(policy, dtype), load_policy(teacher, dtype)
+    ids = {text: encode(tokenizer, text) for text in dict.fromkeys(row["prompt"] for row in rows)}
+    prompts, responses = [ids[row["prompt"]] for row in rows], [row["tokens"] for row in rows]
+    readings = np.full((len(rows), len(READINGS)), np.nan)
+    for chosen in _micro_batches(prompts, responses, micro_tokens):
+        rollouts = forced([prompts[i] for i in chosen], [rows[i] for i in chosen], student.device)
+        kl = token_divergence(student, reference, rollouts, reverse_kl).double()
+        costs = response_costs(kl, rollouts.mask)
+        readings[chosen] = torch.stack([costs[name] for name in READINGS], 1).cpu().numpy()
+    return readings
+
+
+def forced(prompts: list[list[int]], rows: list[Row], device: torch.device) -> Rollouts:
+    """Stored responses as rollouts: prompt ids padded on the left, responses on the right.
+
+    The id under the padding is 0, whatever the tokenizer's: masks keep it out of every value.
+    """
+    import torch
+
+    from training.rollout import Rollouts, pad_prompts
+
+    lengths = torch.tensor([len(row["tokens"]) for row in rows], device=device)
+    width = int(lengths.max())
+    filled = [row["tokens"] + [0] * (width - len(row["tokens"])) for row in rows]
+    mask = torch.arange(width, device=device) < lengths[:, None]
+    finished = torch.tensor([row["finished"] for row in rows], device=device)
+    return Rollouts(*pad_prompts(prompts, 0, device), torch.tensor(filled, device=device), mask, finished)
+
+
+def _micro_batches(prompts: list[list[int]], responses: list[list[int]], budget: int) -> Iterator[list[int]]:
+    """Indices of rows with tokens, shortest first, as many at a time as fit the budget once padded."""
+    order = [i for i, response in enumerate(responses) if response]
+    order.sort(key=lambda i: (len(responses[i]), len(prompts[i])))
+    start = told = time.perf_counter()
+    batch: list[int] = []
+    longest = 0
+    for done, i in enumerate(order):
+        longest = max(longest, len(prompts[i]))
+        if batch and (longest + len(responses[i])) * (len(batch) + 1) > budget:
+            yield batch
+            batch, longest = [], len(prompts[i])
+            if time.perf_counter() - told > REPORT_EVERY_S:
+                told = time.perf_counter()
+                left = (told - start) / done * (len(order) - done)
+                print(f"divergence: {done} of {len(order)} responses, about {left:.0f} s left", flush=True)
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+if __name__ == "__main__":
+    cli(main)

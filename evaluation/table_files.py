@@ -1,0 +1,180 @@
+"""One table as data, and its three files: CSV for machines, Markdown and LaTeX for people.
+
+The CSV is tidy: one line per cell with estimate, interval, counts and unit. Markdown and LaTeX print the same
+cells as `71.2 [68.0, 74.1]` under a caption that says what the numbers are. Equal input gives equal bytes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from evaluation.statistics import Estimate
+
+CSV_HEADER = ["group", "row", "column", "unit", "estimate", "low", "high", "prompts", "samples", "seeds", "text"]
+MISSING = "\N{EN DASH}"
+
+Cell = Estimate | str | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its key in the CSV, heading, unit and decimals. `printed=False` keeps it to the CSV."""
+
+    key: str
+    heading: str
+    unit: str = ""
+    digits: int = 1
+    printed: bool = True
+
+    def show(self, cell: Cell) -> str:
+        """A cell as people read it; estimates are already in the column's unit."""
+        if cell is None:
+            return MISSING
+        if isinstance(cell, str):
+            return cell
+        mean, low, high = (_number(value, self.digits) for value in (cell.mean, cell.low, cell.high))
+        return f"{mean} [{low}, {high}]" if cell.has_interval else f"{mean} (no interval)"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row; `gap`, where set, is printed across the row instead of cells ("failed: why")."""
+
+    label: str
+    cells: dict[str, Cell] = field(default_factory=dict)
+    gap: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A named table: lines in titled groups under common columns."""
+
+    name: str
+    title: str
+    caption: str
+    columns: tuple[Column, ...]
+    groups: tuple[tuple[str, tuple[Line, ...]], ...]
+
+    @property
+    def printed(self) -> tuple[Column, ...]:
+        """The columns of the human forms."""
+        return tuple(column for column in self.columns if column.printed)
+
+
+def _number(value: float, digits: int) -> str:
+    """Fixed decimals; three significant digits with an exponent where those would show nothing."""
+    if value != 0.0 and (abs(value) >= 1e6 or (digits > 2 and abs(value) < 0.5 * 10**-digits)):
+        return f"{value:.2e}"
+    return f"{value:.{digits}f}".replace("-0." + "0" * digits, "0." + "0" * digits)
+
+
+def to_csv(table: Table) -> str:
+    """The tidy long form: one line per cell, full precision."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV_HEADER)
+    for group, lines in table.groups:
+        for line in lines:
+            for column in table.columns:
+                cell = line.cells.get(column.key)
+                numbers: list[object] = [""] * 6
+                if isinstance(cell, Estimate):
+                    bounds = [repr(v) if cell.has_interval else "" for v in (cell.low, cell.high)]
+                    numbers = [repr(cell.mean), *bounds, cell.prompts or "", cell.samples or "", cell.seeds]
+                shown = line.gap or column.show(cell)
+                writer.writerow([group, line.label, column.key, column.unit, *numbers, shown])
+    return text.getvalue()
+
+
+def to_markdown(table: Table) -> str:
+    """A title, the caption and one pipe table; groups are rows in bold."""
+    columns = table.printed
+    rows = [["", *(column.heading for column in columns)], [":--", *("--:" for _ in columns)]]
+    for group, lines in table.groups:
+        if group:
+            rows.append([f"**{_md(group)}**", *("" for _ in columns)])
+        for line in lines:
+            cells = [column.show(line.cells.get(column.key)) for column in columns]
+            shown = [line.gap, *[""] * (len(columns) - 1)] if line.gap else cells
+            rows.append([_md(line.label), *(_md(cell) for cell in shown)])
+    body = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return f"## {table.title}\n\n{table.caption}\n\n{body}\n"
+
+
+def to_latex(table: Table) -> str:
+    """A `table` environment for booktabs and graphicx; every text is escaped."""
+    columns = table.printed
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_tex(table.title)}. {_tex(table.caption)}}}"]
+    lines += [rf"\label{{tab:{table.name.replace('_', '-')}}}", r"\resizebox{\textwidth}{!}{%"]
+    lines += [rf"\begin{{tabular}}{{l{'r' * len(columns)}}}", r"\toprule"]
+    lines.append(" & ".join(["", *(_tex(column.heading) for column in columns)]) + r" \\")
+    for group, rows in table.groups:
+        lines.append(r"\midrule")
+        if group:
+            lines.append(rf"\multicolumn{{{len(columns) + 1}}}{{l}}{{\emph{{{_tex(group)}}}}} \\")
+        for row in rows:
+            cells = [_tex(column.show(row.cells.get(column.key))) for column in columns]
+            gap = rf"\multicolumn{{{len(columns)}}}{{l}}{{{_tex(row.gap)}}}"
+            lines.append(" & ".join([_tex(row.label), *([gap] if row.gap else cells)]) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", r"\end{table}", ""])
+
+
+def replace_folder(out: Path, files: dict[str, str]) -> None:
+    """Make `out` hold exactly these files, by one rename: a stopped job leaves the old folder whole."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    for name, text in files.items():
+        (fresh / name).write_text(text, encoding="utf-8", newline="\n")
+    fresh.chmod(0o755)
+    if out.exists():
+        retired = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=out.parent))
+        out.rename(retired / out.name)
+        fresh.rename(out)
+        shutil.rmtree(retired)
+    else:
+        fresh.rename(out)
+
+
+def _md(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+
+
+_TEX = {c: "\\" + c for c in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\n": " ",
+    "<": r"$<$", ">": r"$>$", "λ": r"$\lambda$", "φ": r"$\varphi$", "≤": r"$\leq$", "≥": r"$\geq$",
+    "±": r"$\pm$", "×": r"$\times$", "–": "--", "—": "---", "→": r"$\to$", "←": r"$\leftarrow$",
+}  # fmt: skip
+
+
+def _tex(text: str) -> str:
+    return "".join(_TEX.get(character, character) for character in text)
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A table as people read it, taken back from its Markdown: texts only."""
+
+    name: str
+    title: str
+    caption: str
+    heading: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def read_markdown(path: Path) -> Printed:
+    """The inverse of `to_markdown`, so that the report shows the very cells of the table files."""
+    title, text, *pipes = [line for line in path.read_text(encoding="utf-8").splitlines() if line]
+    rows = [_split(line) for line in pipes]
+    return Printed(path.stem, title.removeprefix("## "), text, rows[0], tuple(rows[2:]))
+
+
+def _split(line: str) -> tuple[str, ...]:
+    """Cells of a pipe row, unescaped."""
+    cells = re.split(r"(?<!\\) \| ", line.removeprefix("| ").removesuffix(" |"))
+    return tuple(re.sub(r"\\(.)", r"\1", cell.strip()) for cell in cells)

@@ -1,0 +1,55 @@
+# Responses of every policy through lm-eval, and their scores.
+
+
+def policy_option(run):
+    return f"--policy {quote(PLAN.runs[run].policy)}" if PLAN.runs[run].policy else ""
+
+
+def teacher_option(run):
+    """The divergence is measured wherever there is a policy."""
+    return f"--teacher {quote(PLAN.pairs[PLAN.runs[run].pair]['teacher'])}" if PLAN.runs[run].policy else ""
+
+
+rule generate:
+    input:
+        data=lambda w: f"results/data/{PLAN.data_of(w.run)}",
+        policy=lambda w: model_input(PLAN.runs[w.run].policy),
+    output:
+        samples="results/runs/{run}/{evaluation}/samples.jsonl",
+        harness="results/runs/{run}/{evaluation}/lm_eval.json",
+    params:
+        params=lambda w: as_json(PLAN.evaluation(w.run)[1]),
+        policy=lambda w: policy_option(w.run),
+    log:
+        "results/runs/{run}/{evaluation}/generate.log",
+    conda:
+        "../environment.yml"
+    threads: 1
+    resources:
+        gpu=1,
+    shell:
+        "python -m evaluation.generate --params {params.params:q} --data {input.data} {params.policy}"
+        " --out {output.samples} > {log} 2>&1"
+
+
+rule score:
+    input:
+        samples="results/runs/{run}/{evaluation}/samples.jsonl",
+        policy=lambda w: model_input(PLAN.runs[w.run].policy),
+        teacher=lambda w: model_input(PLAN.pairs[PLAN.runs[w.run].pair]["teacher"]),
+    output:
+        "results/runs/{run}/{evaluation}/scores.parquet",
+    params:
+        policy=lambda w: policy_option(w.run),
+        teacher=lambda w: teacher_option(w.run),
+        code=code_hash("evaluation/score.py"),
+    log:
+        "results/runs/{run}/{evaluation}/score.log",
+    conda:
+        "../environment.yml"
+    threads: 1
+    resources:
+        gpu=1,
+    shell:
+        "python -m evaluation.score --samples {input.samples} {params.policy} {params.teacher}"
+        " --out {output} > {log} 2>&1"

@@ -1,0 +1,116 @@
+# One long table of a size, and everything that is a pure function of it.
+
+
+def measured(pattern, trained_only=False):
+    return [
+        pattern.format(run=run.id, evaluation=PLAN.evaluation(run.id)[0])
+        for run in PLAN.runs.values()
+        if run.params or not trained_only
+    ]
+
+
+rule collect:
+    input:
+        measured("results/runs/{run}/{evaluation}/scores.parquet"),
+        measured("results/runs/{run}/run.json", trained_only=True),
+        thresholds=[f"results/thresholds/{pair['threshold']}.json" for pair in PLAN.pairs.values()],
+    output:
+        directory(f"{BUILT}/collected"),
+    params:
+        params=as_json(PLAN.summary()),
+        code=code_hash("evaluation/collect.py"),
+    log:
+        f"results/logs/{PLAN.name}-collect.log",
+    conda:
+        "../environment.yml"
+    threads: 1
+    shell:
+        "python -m evaluation.collect --params {params.params:q} --runs results/runs --thresholds {input.thresholds}"
+        " --out {output} 2> {log}"
+
+
+rule tables:
+    input:
+        f"{BUILT}/collected",
+    output:
+        directory(f"{BUILT}/tables"),
+    params:
+        code=code_hash("evaluation/tables.py"),
+    log:
+        f"results/logs/{PLAN.name}-tables.log",
+    conda:
+        "../environment.yml"
+    threads: 1
+    shell:
+        "python -m evaluation.tables --collected {input} --out {output} 2> {log}"
+
+
+rule figures:
+    input:
+        f"{BUILT}/collected",
+    output:
+        directory(f"{BUILT}/figures"),
+    params:
+        code=code_hash("evaluation/figures.py"),
+    log:
+        f"results/logs/{PLAN.name}-figures.log",
+    conda:
+        "../environment.yml"
+    threads: 1
+    shell:
+        "python -m evaluation.figures --collected {input} --out {output} 2> {log}"
+
+
+rule paper:
+    input:
+        f"{BUILT}/collected",
+    output:
+        f"{BUILT}/paper_tables.md",
+    params:
+        code=code_hash("evaluation/paper.py", "evaluation/paper_numbers.yaml"),
+    log:
+        f"results/logs/{PLAN.name}-paper.log",
+    conda:
+        "../environment.yml"
+    threads: 1
+    shell:
+        "python -m evaluation.paper --collected {input} --out {output} 2> {log}"
+
+
+rule report:
+    input:
+        collected=f"{BUILT}/collected",
+        tables=f"{BUILT}/tables",
+        figures=f"{BUILT}/figures",
+    output:
+        f"{BUILT}/report.html",
+    params:
+        code=code_hash("evaluation/report.py", "evaluation/report.html.j2"),
+    log:
+        f"results/logs/{PLAN.name}-report.log",
+    conda:
+        "../environment.yml"
+    threads: 1
+    shell:
+        "python -m evaluation.report --collected {input.collected} --tables {input.tables}"
+        " --figures {input.figures} --runs results/runs --out {output} 2> {log}"
+
+
+# The size last asked for is what `results/tables`, `figures/`, the report and `paper_tables.md` show.
+rule publish:
+    input:
+        tables=f"{BUILT}/tables",
+        figures=f"{BUILT}/figures",
+        report=f"{BUILT}/report.html",
+        paper=f"{BUILT}/paper_tables.md",
+    output:
+        tables=directory("results/tables"),
+        figures=directory("figures"),
+        report="results/report.html",
+        paper="paper_tables.md",
+    log:
+        f"results/logs/{PLAN.name}-publish.log",
+    threads: 1
+    shell:
+        "(cp -r {input.tables} {output.tables} && cp -r {input.figures} {output.figures}"
+        " && cp {input.report} {output.report} && cp {input.paper} {output.paper}) 2> {log}"

@@ -1,0 +1,132 @@
+"""The one typed definition of a size: what its YAML file may say, and the defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, model_validator
+
+from training.errors import UserError, nearest
+from training.schema import Strict, parse
+from training.settings import TrainSettings
+from world.settings import WorldData, WorldModel
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class ModelSource(Strict):
+    """Where a model comes from: made by the world's recipe, or an ordinary pretrained one (hub name or folder)."""
+
+    world: WorldModel | None = None
+    pretrained: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> ModelSource:
+        if (self.world is None) == (self.pretrained is None):
+            raise ValueError("exactly one of 'world' and 'pretrained' must be given")
+        return self
+
+
+class DataSource(Strict):
+    """Where the problems come from."""
+
+    world: WorldData
+
+
+class Test(Strict):
+    """A test set of the data source and its title in tables."""
+
+    name: str
+    title: str
+
+
+class Regime(Strict):
+    """Bounds of the conditions that make a study informative (they say nothing about who wins)."""
+
+    teacher_fac_min: float = Field(0.95, ge=0, le=1)
+    student_fac: tuple[float, float] = (0.20, 0.60)
+    grpo_cs_max: float = Field(0.90, ge=0, le=1)
+    random_fac_max: float = Field(0.05, ge=0, le=1)
+
+
+class Pair(Strict):
+    """A student, its teacher, and the problems they meet."""
+
+    student: ModelSource
+    teacher: ModelSource
+    data: DataSource
+    tests: list[Test] = Field(min_length=1)
+    regime: Regime = Regime()
+
+
+class Threshold(Strict):
+    """The constraint: d in nats, given or calibrated as a quantile of a pure-KL run's mean KLs."""
+
+    d: float | None = Field(None, gt=0, allow_inf_nan=False)
+    calibrate: float | None = Field(None, gt=0, lt=1)
+    reading: Literal["mean", "sum", "prefix"] = "mean"
+
+    @model_validator(mode="after")
+    def _one(self) -> Threshold:
+        if (self.d is None) == (self.calibrate is None):
+            raise ValueError("exactly one of 'd' and 'calibrate' must be given")
+        return self
+
+
+class Evaluation(Strict):
+    """How every policy is evaluated."""
+
+    prompts: int = Field(200, ge=2, description="prompts of each test set")
+    samples: int = Field(4, ge=1, description="sampled responses per prompt, temperature 1")
+    batch: int = Field(256, ge=1, description="responses generated at a time")
+    max_new_tokens: int = Field(64, ge=1)
+    seed: int = Field(0, ge=0)
+
+
+class Size(Strict):
+    """One experiment size: the content of `config/<size>.yaml`."""
+
+    title: str
+    note: str = ""
+    seeds: list[int] = Field(min_length=1)
+    pairs: dict[str, Pair] = Field(min_length=1)
+    threshold: Threshold
+    train: TrainSettings
+    methods: dict[str, dict[str, Any]] = Field(min_length=1)
+    evaluate: Evaluation = Evaluation()
+    methods_path: list[Path] = Field(default_factory=list, alias="methods.path")
+
+    @model_validator(mode="after")
+    def _distinct_seeds(self) -> Size:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds must differ from each other")
+        return self
+
+
+def load_size(name: str) -> Size:
+    """Read `config/<name>.yaml`; every mistake is one `UserError`."""
+    folder = ROOT / "config"
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        raise UserError(f"there is no size '{name}' in config/; {nearest(name, (f.stem for f in folder.glob('*.yaml')))}")
+    where = f"config/{name}.yaml"
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{where} is no readable YAML: {' '.join(str(error).split())}; correct it") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{where} must be a mapping of settings, but is {type(values).__name__}; see config/micro.yaml")
+    size = parse(Size, values, where)
+    _check_tests(size, where)
+    return size
+
+
+def _check_tests(size: Size, where: str) -> None:
+    from world.write import TESTS
+
+    for pair, content in size.pairs.items():
+        for test in content.tests:
+            if test.name not in TESTS:
+                raise UserError(f"{where}: pair '{pair}' has no test set '{test.name}'; {nearest(test.name, TESTS)}")

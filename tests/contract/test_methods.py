@@ -1,0 +1,144 @@
+"""What every method folder must keep, a stranger's too. A failure says which file to change and how."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests import tiny
+from training.batch import Batch
+from training.folders import Folder, find_folders
+from training.method import Method
+from training.rollout import Rollouts
+
+FOLDERS = find_folders()
+LENGTHS = [4, 1, 6, 2, 3, 0, 6, 1]
+TOLERANCE = {"rtol": 2e-3, "atol": 2e-6}
+
+pytestmark = pytest.mark.parametrize("folder", [pytest.param(f, id=name) for name, f in FOLDERS.items()])
+
+
+def make(folder: Folder) -> Method:
+    """The method with its default settings and a threshold that splits the test batch."""
+    threshold = 1.0 if folder.declares.needs.threshold else None
+    return folder.load()(folder.grid({}, "contract")[0], threshold)
+
+
+def make_batch(folder: Folder, student: object, rolled: Rollouts, rows: torch.Tensor | slice | None = None, **more: int) -> Batch:
+    teacher = tiny.llama(2).requires_grad_(False) if folder.declares.needs.teacher else None
+    rewards, group = torch.tensor([1.0, 0, 0, 1, 0, 0, 1, 0]), torch.arange(2).repeat_interleave(4)
+    rows = slice(None) if rows is None else rows
+    return Batch(rolled.rows(rows), rewards[rows], group[rows], student, teacher, **more)
+
+
+def usual() -> Rollouts:
+    return tiny.rollouts([3, 3, 3, 3, 5, 5, 5, 5], LENGTHS)
+
+
+def loss_and_gradient(folder: Folder, rolled: Rollouts, rows: torch.Tensor | None = None, **more: int) -> tuple[torch.Tensor, torch.Tensor]:
+    student = tiny.llama(1)
+    loss, _ = make(folder).loss(make_batch(folder, student, rolled, rows, **more))
+    return loss.detach(), tiny.gradients(student, loss)
+
+
+def expect_same(folder: Folder, what: str, found: tuple[torch.Tensor, ...], expected: tuple[torch.Tensor, ...]) -> None:
+    for name, a, b in zip(("loss", "gradient"), found, expected, strict=True):
+        assert torch.allclose(a, b, **TOLERANCE), (
+            f"{folder.path / 'method.py'}: the {name} changes with {what} (by up to {(a - b).abs().max():.2g}); "
+            "use batch.mean for token means, batch.mask for sums, and couple rows of one group only"
+        )
+
+
+def test_loss_is_a_finite_scalar_with_finite_gradient(folder: Folder) -> None:
+    loss, gradient = loss_and_gradient(folder, usual())
+    assert loss.shape == (), f"{folder.path / 'method.py'}: loss(batch) must return a scalar, not {tuple(loss.shape)}"
+    assert torch.isfinite(loss)
+    assert torch.isfinite(gradient).all(), f"{folder.path / 'method.py'}: the gradient is not finite"
+    assert gradient.abs().max() > 0, f"{folder.path / 'method.py'}: nothing is learnt, the gradient is 0"
+
+
+def test_statistics_are_plain_finite_numbers(folder: Folder) -> None:
+    _, statistics = make(folder).loss(make_batch(folder, tiny.llama(1), usual()))
+    for name, value in statistics.items():
+        assert isinstance(value, float), f"{folder.path / 'method.py'}: statistic '{name}' must be a float (.item())"
+        assert value == value, f"{folder.path / 'method.py'}: statistic '{name}' is NaN"
+
+
+def test_padding_changes_nothing(folder: Folder) -> None:
+    rolled = usual()
+    wide = Rollouts(
+        torch.cat([torch.full((8, 3), tiny.PAD), rolled.prompt], 1),
+        torch.cat([torch.zeros(8, 3, dtype=torch.long), rolled.prompt_mask], 1),
+        torch.cat([rolled.response, torch.full((8, 2), tiny.PAD)], 1),
+        torch.cat([rolled.mask, torch.zeros(8, 2, dtype=torch.bool)], 1),
+        rolled.finished,
+    )
+    expect_same(folder, "padding", loss_and_gradient(folder, wide), loss_and_gradient(folder, rolled))
+
+
+def test_what_stands_under_the_padding_changes_nothing(folder: Folder) -> None:
+    rolled = usual()
+    filled = replace(
+        rolled,
+        response=torch.where(rolled.mask, rolled.response, 7),
+        prompt=torch.where(rolled.prompt_mask.bool(), rolled.prompt, 9),
+    )
+    expect_same(folder, "the ids under padding", loss_and_gradient(folder, filled), loss_and_gradient(folder, rolled))
+
+
+def test_order_of_rows_changes_nothing(folder: Folder) -> None:
+    torch.manual_seed(0)
+    shuffled = loss_and_gradient(folder, usual(), torch.randperm(8))
+    expect_same(folder, "the order of rows", shuffled, loss_and_gradient(folder, usual()))
+
+
+def test_micro_batches_of_whole_groups_add_up(folder: Folder) -> None:
+    halves = [loss_and_gradient(folder, usual(), torch.arange(a, a + 4)) for a in (0, 4)]
+    mean = tuple((a + b) / 2 for a, b in zip(*halves, strict=True))
+    expect_same(folder, "the split into micro-batches", mean, loss_and_gradient(folder, usual()))
+
+
+@pytest.mark.parametrize("chunk_elements", [1, 50])
+def test_vocabulary_chunks_change_nothing(folder: Folder, chunk_elements: int) -> None:
+    pieces = loss_and_gradient(folder, usual(), chunk_elements=chunk_elements)
+    expect_same(folder, "the size of chunks", pieces, loss_and_gradient(folder, usual()))
+
+
+def test_prompt_tokens_do_not_count(folder: Folder) -> None:
+    """Only through the hidden states: with a student that ignores its context, prompts change nothing."""
+    rolled, student = usual(), tiny.llama(1)
+    for layer in student.model.layers:
+        torch.nn.init.zeros_(layer.self_attn.o_proj.weight)
+    other = replace(rolled, prompt=torch.where(rolled.prompt_mask.bool(), rolled.prompt.flip(0), tiny.PAD))
+    other.prompt[:, -1] = rolled.prompt[:, -1]
+    found = []
+    for these in (rolled, other):
+        batch = make_batch(folder, student, these)
+        batch._teacher = student if folder.declares.needs.teacher else None
+        found.append((make(folder).loss(batch)[0].detach(),))
+    for a, b in zip(*found, strict=True):
+        assert torch.allclose(a, b, **TOLERANCE), f"{folder.path / 'method.py'}: prompt tokens take part in the loss"
+
+
+def test_the_teacher_gets_no_gradient(folder: Folder) -> None:
+    teacher = tiny.llama(2)
+    batch = make_batch(folder, tiny.llama(1), usual())
+    batch._teacher = teacher if folder.declares.needs.teacher else None
+    make(folder).loss(batch)[0].backward()
+    assert all(p.grad is None for p in teacher.parameters()), f"{folder.path / 'method.py'}: gradient into the teacher"
+
+
+def test_state_survives_a_round_trip(folder: Folder) -> None:
+    method, copy = make(folder), make(folder)
+    method.loss(make_batch(folder, tiny.llama(1), usual()))
+    copy.load_state_dict(method.state_dict())
+    assert copy.state_dict() == method.state_dict(), f"{folder.path / 'method.py'}: state_dict and load_state_dict differ"
+
+
+def test_the_folder_is_complete(folder: Folder) -> None:
+    for file in ("method.py", "method.yaml", "README.md", "cite.bib"):
+        assert (folder.path / file).is_file(), f"{folder.path / file} is missing; copy the one of methods/grpo"
+    lines = (folder.path / "method.py").read_text().count("\n")
+    assert lines <= 150, f"{folder.path / 'method.py'} has {lines} lines; a method has at most 150"

@@ -1,0 +1,59 @@
+"""The lazy batch against all logits at once in float64."""
+
+import pytest
+import torch
+
+from tests import tiny
+from training.batch import Batch, token_divergence
+from training.divergence import reverse_kl, with_floor
+from training.rollout import Rollouts
+
+
+def reference_kl(student: object, teacher: object, rolled: Rollouts) -> torch.Tensor:
+    pi, mu = tiny.full_log_probs(student, rolled), with_floor(tiny.full_log_probs(teacher, rolled))
+    return torch.where(rolled.mask, (pi.exp() * (pi - mu)).sum(-1), 0.0)
+
+
+def test_values_and_gradients_match_the_reference() -> None:
+    student = tiny.llama(1)
+    batch = tiny.batch(student=student)
+    teacher = tiny.llama(2)
+    expected = reference_kl(student, teacher, batch.rollouts)
+    found = batch.expectation(reverse_kl)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-5)
+    logp = tiny.full_log_probs(student, batch.rollouts).gather(2, batch.rollouts.response[..., None])[..., 0]
+    torch.testing.assert_close(batch.logp.double(), torch.where(batch.mask, logp, 0.0), rtol=1e-4, atol=1e-5)
+    ours = tiny.gradients(student, batch.mean(batch.expectation(reverse_kl)).sum() + batch.mean(batch.logp).sum())
+    theirs = tiny.gradients(student, batch.mean(expected).sum() + batch.mean(torch.where(batch.mask, logp, 0.0)).sum())
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("chunk_elements", [1, 40, 10_000])
+def test_chunk_size_changes_nothing(chunk_elements: int) -> None:
+    student = tiny.llama(1)
+    whole, pieces = tiny.batch(student=student), tiny.batch(student=student, chunk_elements=chunk_elements)
+    torch.testing.assert_close(pieces.expectation(reverse_kl), whole.expectation(reverse_kl))
+    a = tiny.gradients(student, whole.expectation(reverse_kl).sum() + whole.logp.sum())
+    b = tiny.gradients(student, pieces.expectation(reverse_kl).sum() + pieces.logp.sum())
+    torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_teacher_against_itself_is_zero() -> None:
+    model, rolled = tiny.llama(3), tiny.rollouts([2, 4], [5, 3])
+    assert token_divergence(model, model, rolled, reverse_kl).abs().max() < 1e-5
+
+
+def test_a_method_without_teacher_never_runs_it() -> None:
+    batch = tiny.batch()
+    alone = Batch(batch.rollouts, batch.rewards, batch.group, tiny.llama(1), None)
+    torch.testing.assert_close(alone.logp, batch.logp)
+    with pytest.raises(ValueError, match="no teacher"):
+        alone.expectation(reverse_kl)
+
+
+def test_padded_vocabularies_are_cut_to_the_shared_ids() -> None:
+    student, teacher, rolled = tiny.llama(1, vocab=11), tiny.llama(2, vocab=13), tiny.rollouts([3, 3], [4, 2])
+    pi, mu = tiny.full_log_probs(student, rolled), tiny.full_log_probs(teacher, rolled)[..., :11].log_softmax(-1)
+    expected = torch.where(rolled.mask, (pi.exp() * (pi - with_floor(mu))).sum(-1), 0.0)
+    found = token_divergence(student, teacher, rolled, reverse_kl)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-5)

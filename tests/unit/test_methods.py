@@ -1,0 +1,97 @@
+"""The mathematics of the five methods against each other and by hand (checks 1, 2 and 4 of the study's notes)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from tests import tiny
+from training.batch import Batch
+from training.divergence import reverse_kl
+from training.folders import find_folders
+
+FOLDERS = find_folders()
+
+
+def gradient(name: str, threshold: float | None = None, **overrides: Any) -> torch.Tensor:
+    student = tiny.llama(1)
+    folder = FOLDERS[name]
+    method = folder.load()(folder.grid(overrides, "test")[0], threshold)
+    return tiny.gradients(student, method.loss(tiny.batch(student=student))[0])
+
+
+def test_all_feasible_cmdp_is_grpo() -> None:
+    assert torch.equal(gradient("cmdp", threshold=1e6), gradient("grpo"))
+
+
+def test_all_infeasible_without_penalty_spread_is_gkd_plus_graded_policy_gradient() -> None:
+    """phi = mean: what is left of the gradient after the likelihood-ratio term is GKD's reverse-KL gradient."""
+    student = tiny.llama(1)
+    folder = FOLDERS["cmdp"]
+    method = folder.load()(folder.grid({"phi": "mean"}, "test")[0], 1e-9)
+    batch = tiny.batch(student=student)
+    total = tiny.gradients(student, method.loss(batch)[0])
+    graded = tiny.batch(student=student)
+    graded.rewards = -(20.0 + graded.mean(graded.expectation(reverse_kl)).detach())
+    grpo = FOLDERS["grpo"]
+    first = tiny.gradients(student, grpo.load()(grpo.grid({}, "test")[0], None).loss(graded)[0])
+    torch.testing.assert_close(total - first, gradient("gkd"), rtol=1e-4, atol=1e-6)
+
+
+def test_without_phi_an_all_infeasible_group_gives_no_gradient() -> None:
+    assert gradient("cmdp", threshold=1e-9, phi="none").abs().max() == 0
+
+
+def test_the_penalty_is_what_separates_feasible_from_infeasible() -> None:
+    """Within a mixed group the infeasible response gets the smaller advantage for every n >= 0."""
+    for n in (0.0, 20.0):
+        student = tiny.llama(1)
+        batch = tiny.batch(student=student)
+        cost = batch.mean(batch.expectation(reverse_kl)).detach()
+        threshold = float(cost[:4].median())
+        method = FOLDERS["cmdp"].load()(FOLDERS["cmdp"].grid({"n": n}, "test")[0], threshold)
+        _, statistics = method.loss(batch)
+        assert statistics["satisfied"] == pytest.approx((cost <= threshold).float().mean().item())
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_soft_lagrangian_is_grpo_plus_weighted_gkd(weight: float) -> None:
+    expected = gradient("grpo") + weight * gradient("gkd")
+    torch.testing.assert_close(gradient("soft_lagrangian", **{"lambda": weight}), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_gkd_is_the_gradient_of_the_mean_kl() -> None:
+    student = tiny.llama(1)
+    batch = tiny.batch(student=student)
+    pi, mu = tiny.full_log_probs(student, batch.rollouts), tiny.full_log_probs(tiny.llama(2), batch.rollouts).detach()
+    kl = torch.where(batch.mask, (pi.exp() * (pi - mu)).sum(-1), 0.0).sum(1) / batch.mask.sum(1)
+    torch.testing.assert_close(gradient("gkd"), tiny.gradients(student, kl.mean()), rtol=1e-3, atol=1e-5)
+
+
+def test_minillm_by_hand_on_a_batch() -> None:
+    """Loss gradient = single-step exact KL plus the score function times minus the later log-ratios."""
+    student = tiny.llama(1)
+    batch = tiny.batch(student=student)
+    chosen = batch.rollouts.response[..., None]
+    pi, mu = tiny.full_log_probs(student, batch.rollouts), tiny.full_log_probs(tiny.llama(2), batch.rollouts).detach()
+    logp, ratio = pi.gather(2, chosen)[..., 0], (mu - pi).gather(2, chosen)[..., 0].detach()
+    total = 0.0
+    for i, length in enumerate(batch.mask.sum(1).tolist()):
+        for t in range(length):
+            later = ratio[i, t + 1 : length]
+            future = later.mean() if len(later) else torch.zeros(())
+            single = (pi[i, t].exp() * (pi[i, t] - mu[i, t])).sum()
+            total = total + (single - future * logp[i, t]) / length / len(batch.mask)
+    expected = tiny.gradients(student, total)
+    torch.testing.assert_close(gradient("minillm"), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_rewards_do_not_enter_pure_distillation() -> None:
+    student = tiny.llama(1)
+    folder = FOLDERS["gkd"]
+    method = folder.load()(folder.grid({}, "test")[0], None)
+    batch = tiny.batch(student=student)
+    flipped = Batch(batch.rollouts, 1 - batch.rewards, batch.group, student, tiny.llama(2))
+    assert method.loss(batch)[0].item() == method.loss(flipped)[0].item()

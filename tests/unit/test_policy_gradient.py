@@ -1,0 +1,42 @@
+"""Group-relative advantage and surrogate by hand."""
+
+import pytest
+import torch
+
+from training.constraint import response_costs, satisfied
+from training.policy_gradient import EPSILON, group_advantage, mean_over_tokens, policy_loss
+
+
+def test_advantage_by_hand() -> None:
+    # group of 1, 0, 0, 1: mean 1/2, sample standard deviation sqrt(1/3)
+    advantage = group_advantage(torch.tensor([1.0, 0.0, 0.0, 1.0, 5.0, 5.0]), torch.tensor([7, 7, 7, 7, 2, 2]))
+    size = 0.5 / ((1 / 3) ** 0.5 + EPSILON)
+    assert advantage.tolist() == pytest.approx([size, -size, -size, size, 0.0, 0.0], abs=1e-6)
+
+
+def test_advantage_ignores_row_order() -> None:
+    torch.manual_seed(0)
+    returns, group, shuffled = torch.randn(12), torch.arange(3).repeat(4), torch.randperm(12)
+    expected = group_advantage(returns, group)[shuffled]
+    torch.testing.assert_close(group_advantage(returns[shuffled], group[shuffled]), expected)
+
+
+def test_surrogate_and_clip_by_hand() -> None:
+    old = torch.zeros(2, 2)
+    logp = torch.log(torch.tensor([[1.5, 1.1], [0.5, 9.0]]))
+    mask = torch.tensor([[True, True], [True, False]])
+    # row 1, advantage 2: min(3, 2.4) and 2.2; row 2, advantage -1: min(-0.5, -0.8), second token masked
+    loss = policy_loss(logp, old, torch.tensor([2.0, -1.0]), mask, clip=0.2)
+    assert loss.tolist() == pytest.approx([-(2.4 + 2.2) / 2, 0.8])
+
+
+def test_mean_of_an_empty_response_is_zero() -> None:
+    assert mean_over_tokens(torch.full((1, 3), torch.nan), torch.zeros(1, 3, dtype=torch.bool)).item() == 0.0
+
+
+def test_readings_by_hand() -> None:
+    kl = torch.tensor([[0.6, 0.0, 0.3, 9.0]])
+    mask = torch.tensor([[True, True, True, False]])
+    costs = {name: cost.item() for name, cost in response_costs(kl, mask).items()}
+    assert costs == pytest.approx({"mean": 0.3, "sum": 0.9, "prefix": 0.6})
+    assert satisfied(torch.tensor([0.2, 0.3]), 0.25).tolist() == [True, False]

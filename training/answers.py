@@ -1,0 +1,58 @@
+"""The one definition of the final answer and of the task reward R.
+
+Strict, as the paper's zero scores of untrained students suggest (inferred): an answer counts only in the
+marked form that the task asks for, `#### N` (GSM8K's own) or `\\boxed{N}` (MATH's own).
+"""
+
+from __future__ import annotations
+
+import re
+
+_MARK = "####"
+_NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?")
+
+
+def extract(text: str) -> str | None:
+    """Final answer of a response, normalised; None where the strict form is missing.
+
+    `####` must occur once, and what follows it must be one number and nothing else but white space, a dollar
+    sign, a percent sign or a final full stop. Otherwise the last balanced `\\boxed{...}` is taken.
+    """
+    if text.count(_MARK) == 1:
+        tail = text.split(_MARK)[1].strip().lstrip("$").rstrip(".%").strip()
+        return normalise(tail) if _NUMBER.fullmatch(tail) else None
+    if _MARK in text:
+        return None
+    boxed = _last_boxed(text)
+    return normalise(boxed) if boxed else None
+
+
+def normalise(answer: str) -> str:
+    """Canonical spelling: no thousands commas, no leading plus, no trailing decimal zeros, no outer space."""
+    bare = answer.strip()
+    if not _NUMBER.fullmatch(bare):
+        return " ".join(bare.split())
+    bare = bare.replace(",", "").lstrip("+")
+    if "." in bare:
+        bare = bare.rstrip("0").rstrip(".")
+    sign, digits = ("-", bare[1:]) if bare.startswith("-") else ("", bare)
+    whole = digits.lstrip("0") if not digits.startswith("0.") else digits
+    return "0" if whole in {"", "0"} else sign + whole
+
+
+def is_correct(text: str, answer: str) -> bool:
+    """Task reward R as a truth value: the strict final answer equals the gold answer."""
+    found = extract(text)
+    return found is not None and found == normalise(answer)
+
+
+def _last_boxed(text: str) -> str | None:
+    start = text.rfind("\\boxed{")
+    if start < 0:
+        return None
+    depth, begin = 0, start + len("\\boxed{")
+    for position in range(begin - 1, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[position], 0)
+        if depth == 0:
+            return text[begin:position]
+    return None

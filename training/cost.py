@@ -1,0 +1,75 @@
+"""What a run cost: seconds by part, tokens, estimated floating-point operations, peak memory."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+import torch
+from transformers import PreTrainedModel
+
+
+@dataclass
+class Cost:
+    """Running totals of one training run. Monitoring is left out: it is measurement, not method.
+
+    FLOPs are the usual estimate (Kaplan et al., arXiv 2001.08361): 2 per parameter and token forward, 4 backward;
+    generation counts one forward per token. Tokens of a forward pass are prompt and response together.
+    """
+
+    wall_s: float = 0.0
+    generate_s: float = 0.0
+    teacher_s: float = 0.0
+    student_s: float = 0.0
+    prompts: int = 0
+    tokens_generated: int = 0
+    student_tokens: int = 0
+    teacher_tokens: int = 0
+    flops: float = 0.0
+    peak_memory_bytes: int = 0
+    steps: int = 0
+
+    @contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        """Add the seconds of a block to `<part>_s` and to the total."""
+        start = time.perf_counter()
+        yield
+        seconds = time.perf_counter() - start
+        setattr(self, f"{part}_s", getattr(self, f"{part}_s") + seconds)
+        self.wall_s += seconds
+
+    def move_to_teacher(self, seconds: float) -> None:
+        """Count seconds of the teacher's forward, measured inside a student block, as the teacher's."""
+        self.student_s -= seconds
+        self.teacher_s += seconds
+
+    def count(self, prompt_tokens: int, response_tokens: int, student: int, teacher: int | None, sampled: bool) -> None:
+        """Add one update's tokens; `student` and `teacher` are parameter counts, None where no teacher ran."""
+        tokens = prompt_tokens + response_tokens
+        self.student_tokens += tokens
+        self.flops += 6.0 * student * tokens
+        if sampled:
+            self.tokens_generated += response_tokens
+            self.flops += 2.0 * student * tokens
+        if teacher is not None:
+            self.teacher_tokens += tokens
+            self.flops += 2.0 * teacher * tokens
+
+    def to_json(self) -> dict[str, float]:
+        """The totals, with the peak memory of the process (or of the device, on CUDA) up to now."""
+        if torch.cuda.is_available():
+            self.peak_memory_bytes = torch.cuda.max_memory_allocated()
+        else:
+            self.peak_memory_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return asdict(self)
+
+
+def parameters(model: PreTrainedModel) -> int:
+    """Number of parameters that take part in matrix products: all but the input embedding, tied or not."""
+    total = sum(p.numel() for p in model.parameters())
+    if model.get_input_embeddings().weight is model.get_output_embeddings().weight:
+        return total
+    return total - model.get_input_embeddings().weight.numel()

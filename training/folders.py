@@ -1,0 +1,132 @@
+"""Finding method folders and reading what they declare, without importing torch."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
+from pydantic import Field
+
+from training.errors import UserError, nearest
+from training.schema import Strict, parse
+
+if TYPE_CHECKING:
+    from training.method import Method
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Needs(Strict):
+    """What a method uses: the teacher in training, the threshold d."""
+
+    teacher: bool
+    threshold: bool
+
+
+class Setting(Strict):
+    """One setting of a method: its default, what is allowed, and how tables show it."""
+
+    default: bool | float | str
+    help: str
+    min: float | None = None
+    max: float | None = None
+    below: float | None = None
+    choices: list[str] | None = None
+    symbol: str = ""
+
+    def check(self, value: Any, where: str, name: str) -> Any:
+        """`value` in the setting's own type; `UserError` where it is not allowed."""
+        if self.choices is not None:
+            if value not in self.choices:
+                raise UserError(f"{where}: '{name}' is {value!r}; {nearest(str(value), self.choices)}")
+            return value
+        if isinstance(self.default, bool) or isinstance(value, bool):
+            if type(value) is not type(self.default):
+                raise UserError(f"{where}: '{name}' is {value!r}, but must be {self._kind()}; change it")
+            return value
+        if not isinstance(value, int | float) or value != value:
+            raise UserError(f"{where}: '{name}' is {value!r}, but must be {self._kind()}; change it")
+        for bound, broken, word in (
+            (self.min, self.min is not None and value < self.min, "at least"),
+            (self.max, self.max is not None and value > self.max, "at most"),
+            (self.below, self.below is not None and value >= self.below, "below"),
+        ):
+            if broken:
+                raise UserError(f"{where}: '{name}' is {value}, but must be {word} {bound:g}; change it")
+        return float(value)
+
+    def _kind(self) -> str:
+        return "true or false" if isinstance(self.default, bool) else "a number"
+
+
+class Declaration(Strict):
+    """The content of a `method.yaml`."""
+
+    label: str
+    order: int = 100
+    needs: Needs
+    settings: dict[str, Setting] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A method folder: where it is and what it declares."""
+
+    name: str
+    path: Path
+    declares: Declaration
+
+    def grid(self, overrides: dict[str, Any], where: str) -> list[dict[str, Any]]:
+        """Every combination of settings; a list stands for one run per value."""
+        known = self.declares.settings
+        for name in overrides:
+            if name not in known:
+                raise UserError(f"{where}: method '{self.name}' has no setting '{name}'; {nearest(name, [*known, 'lr'])}")
+        axes = []
+        for name, setting in known.items():
+            given = overrides.get(name, setting.default)
+            values = given if isinstance(given, list) else [given]
+            if not values:
+                raise UserError(f"{where}: '{name}' is an empty list; give at least one value")
+            axes.append([(name, setting.check(value, where, name)) for value in values])
+        return [dict(combination) for combination in itertools.product(*axes)]
+
+    def describe(self, settings: dict[str, Any], varied: list[str]) -> str:
+        """How tables name this setting: `λ=0.01`, for settings with a symbol and those that vary."""
+        shown = [n for n, s in self.declares.settings.items() if s.symbol or n in varied]
+        return ", ".join(f"{self.declares.settings[n].symbol or n}={_plain(settings[n])}" for n in shown)
+
+    def load(self) -> type[Method]:
+        """The folder's `Method` class (imports torch)."""
+        name = f"method_{self.name}"
+        spec = importlib.util.spec_from_file_location(name, self.path / "method.py")
+        if spec is None or spec.loader is None:
+            raise UserError(f"{self.path / 'method.py'} cannot be imported; a method folder needs a method.py")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+        if not hasattr(module, "Method"):
+            raise UserError(f"{self.path / 'method.py'} defines no class 'Method'; see methods/grpo/method.py")
+        return module.Method
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value).lower()
+
+
+def find_folders(paths: tuple[Path, ...] = ()) -> dict[str, Folder]:
+    """Every method by name: the repository's `methods/*/` and those below `paths`. `_template` is skipped."""
+    found: dict[str, Folder] = {}
+    for parent in (ROOT / "methods", *paths):
+        for file in sorted(parent.glob("*/method.yaml")):
+            name = file.parent.name
+            if name.startswith("_"):
+                continue
+            declares = parse(Declaration, yaml.safe_load(file.read_text()), str(file))
+            found[name] = Folder(name, file.parent, declares)
+    return found

@@ -1,0 +1,27 @@
+"""One line of progress on standard error: which run, which step of how many, time left, where it stands."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+
+class Progress:
+    """Prints at most one line every `every` seconds, and the last."""
+
+    def __init__(self, name: str, steps: int, every: float = 5.0) -> None:
+        self.name, self.steps, self.every = name, steps, every
+        self.start = time.monotonic()
+        self.printed = -every
+
+    def show(self, step: int, **values: Any) -> None:
+        """Report step `step` (from 1) and current values; None is left out."""
+        elapsed = time.monotonic() - self.start
+        if elapsed - self.printed < self.every and step < self.steps:
+            return
+        self.printed = elapsed
+        left = elapsed / step * (self.steps - step)
+        shown = "  ".join(f"{k} {v:.3f}" for k, v in values.items() if v is not None)
+        line = f"[{self.name}] step {step}/{self.steps}  {left // 60:.0f}:{left % 60:02.0f} left  {shown}"
+        print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,129 @@
+"""Sampling responses from a policy: temperature 1, the whole vocabulary, nothing truncated or reweighted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """B sampled responses, padded to common lengths P (prompt, left) and T (response, right).
+
+    `prompt` and `prompt_mask` are `(B, P)`, `response` and `mask` `(B, T)`; `mask` is true on response tokens up
+    to and including the final EOS, also where pad = EOS. `finished` `(B,)` is false where T cut a response off.
+    """
+
+    prompt: Tensor
+    prompt_mask: Tensor
+    response: Tensor
+    mask: Tensor
+    finished: Tensor
+
+    @property
+    def size(self) -> int:
+        """Number of rows B."""
+        return self.response.shape[0]
+
+    @property
+    def lengths(self) -> Tensor:
+        """Response lengths `(B,)` in tokens, EOS included."""
+        return self.mask.sum(1)
+
+    def rows(self, index: Tensor | slice) -> Rollouts:
+        """The same for a selection of rows."""
+        return Rollouts(
+            self.prompt[index], self.prompt_mask[index], self.response[index], self.mask[index], self.finished[index]
+        )
+
+    def texts(self, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+        """Responses as text, without special tokens."""
+        ids = [row[keep].tolist() for row, keep in zip(self.response, self.mask, strict=True)]
+        return tokenizer.batch_decode(ids, skip_special_tokens=True)
+
+
+def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Every id that ends a response: the tokenizer's EOS and those the model declares."""
+    declared = model.generation_config.eos_token_id
+    declared = declared if isinstance(declared, list) else [declared]
+    return sorted({i for i in [*declared, tokenizer.eos_token_id] if i is not None})
+
+
+def pad_prompts(prompts: Sequence[list[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Left-padded prompt ids and their mask, both `(B, P)`."""
+    width = max(len(p) for p in prompts)
+    ids = torch.tensor([[pad] * (width - len(p)) + p for p in prompts], dtype=torch.long, device=device)
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], dtype=torch.long, device=device)
+    return ids, mask
+
+
+def response_mask(response: Tensor, stops: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Mask `(B, T)` up to and including the first stop token, and whether there was one `(B,)`."""
+    is_stop = torch.isin(response, torch.tensor(list(stops), device=response.device))
+    before = is_stop.cumsum(1) - is_stop.long()
+    return before == 0, is_stop.any(1)
+
+
+class TeacherMixture(LogitsProcessor):
+    """Sampling distribution `alpha mu + (1 - alpha) pi` (MiniLLM's teacher-mixed sampling, arXiv 2306.08543)."""
+
+    def __init__(self, teacher: PreTrainedModel, prompt_mask: Tensor, alpha: float, width: int) -> None:
+        self.teacher, self.mask, self.alpha, self.width = teacher, prompt_mask, alpha, width
+        self.cache = DynamicCache(config=teacher.config)
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Log-probabilities `(B, V)` of the mixture; the prompt's left padding stays masked."""
+        new = input_ids.shape[1] - self.cache.get_seq_length()
+        grown = input_ids.shape[1] - self.mask.shape[1]
+        mask = torch.cat([self.mask, self.mask.new_ones(len(input_ids), grown)], 1)
+        logits = self.teacher(
+            input_ids=input_ids[:, -new:], attention_mask=mask, position_ids=positions(mask)[:, -new:],
+            past_key_values=self.cache, logits_to_keep=1,
+        ).logits[:, -1]  # fmt: skip
+        pi = scores[:, : self.width].float().softmax(-1)
+        mixture = self.alpha * logits[:, : self.width].float().softmax(-1) + (1 - self.alpha) * pi
+        log_mixture = torch.full_like(scores, -torch.inf, dtype=torch.float32)
+        log_mixture[:, : self.width] = mixture.log()
+        return log_mixture
+
+
+def positions(mask: Tensor) -> Tensor:
+    """Position ids `(B, L)` that count attended tokens, so that left padding shifts nothing."""
+    return (mask.long().cumsum(1) - 1).clamp(min=0)
+
+
+@torch.no_grad()
+def generate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[list[int]],
+    max_new_tokens: int,
+    greedy: bool = False,
+    teacher: PreTrainedModel | None = None,
+    teacher_mix: float = 0.0,
+) -> Rollouts:
+    """One response per prompt (token ids), from torch's global random state.
+
+    With `teacher_mix` = alpha > 0 each token is drawn from `alpha mu + (1 - alpha) pi`.
+    """
+    stops = stop_ids(model, tokenizer)
+    ids, mask = pad_prompts(prompts, tokenizer.pad_token_id, model.device)
+    settings = GenerationConfig(
+        max_new_tokens=max_new_tokens, do_sample=not greedy, temperature=1.0, top_k=0, top_p=1.0,
+        repetition_penalty=1.0, eos_token_id=stops, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    processors = LogitsProcessorList()
+    if teacher is not None and teacher_mix > 0.0:
+        width = min(model.config.vocab_size, teacher.config.vocab_size)
+        processors.append(TeacherMixture(teacher, mask, teacher_mix, width))
+    full = model.generate(
+        ids, attention_mask=mask, generation_config=settings, logits_processor=processors, tokenizer=tokenizer
+    )
+    response = full[:, ids.shape[1] :]
+    kept, finished = response_mask(response, stops)
+    return Rollouts(ids, mask, response, kept, finished)

@@ -1,0 +1,29 @@
+"""Settings of the shared training loop: the same for every method of a study, but for the tuned learning rate."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from training.schema import Strict
+
+
+class TrainSettings(Strict):
+    """Budget, optimiser and monitoring of one run. The paper's values stand beside ours in `config/paper.yaml`."""
+
+    steps: int = Field(ge=1, description="policy updates")
+    questions: int = Field(8, ge=1, description="questions per update")
+    samples: int = Field(8, ge=2, description="responses per question, the group of GRPO")
+    lr: float = Field(1e-4, gt=0, le=1, description="AdamW learning rate")
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup: int = Field(0, ge=0, description="updates over which the learning rate rises")
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    clip: float = Field(0.2, gt=0, lt=1, description="clip of the probability ratio")
+    max_new_tokens: int = Field(64, ge=1, description="longest response in tokens")
+    kl_warmup: int = Field(0, ge=0, description="first updates on the reverse KL alone, for every method")
+    micro_questions: int | None = Field(None, ge=1, description="questions per micro-batch; all at once if unset")
+    monitor_every: int = Field(25, ge=1, description="updates between measurements on validation prompts")
+    monitor_prompts: int = Field(64, ge=1, description="validation prompts, one sampled response each")
+    dtype: Literal["float32", "bfloat16"] = "float32"
