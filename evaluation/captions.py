@@ -13,8 +13,9 @@ def setting(size: Collected) -> str:
     parts = [f"Size {size.size}: {size.title}."]
     for name, pair in size.pairs.items():
         tests = ", ".join(test.title for test in pair.tests)
+        models = f"{_model(pair.student)} \N{LEFTWARDS ARROW} {_model(pair.teacher)}"
         parts.append(
-            f"Pair {name}: {_model(pair.student)} \N{LEFTWARDS ARROW} {_model(pair.teacher)}; d = {pair.threshold.d:g} nats "
+            f"Pair {name}: {models}; d = {pair.threshold.d:g} nats "
             f"({pair.threshold.source}), {pair.reading} reading; test sets: {tests}."
         )
     return " ".join(parts)

@@ -31,6 +31,8 @@ COSTS = [
     "wall_s", "generate_s", "teacher_s", "student_s", "prompts", "tokens_generated", "student_tokens",
     "teacher_tokens", "flops", "peak_memory_bytes", "steps",
 ]  # fmt: skip
+TEXT = {"run", "test", "decoding", "prompt", "metric"}
+WHOLE = {"sample", "step", "response"}
 
 
 class Entry(BaseModel):
@@ -81,11 +83,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", required=True, type=Path)
     given = parser.parse_args(argv)
     collection = read(Collection, given.params)
+    thresholds = {name: threshold(pair.get("threshold"), name) for name, pair in collection.pairs.items()}
     gathered = [gather(entry, given.runs / entry.run) for entry in collection.runs]
     for entry, run in zip(collection.runs, gathered, strict=True):
         if run.status != "ok":
             print(f"{entry.label}, seed {entry.seed} ({entry.run}): {run.status}, {run.why}", flush=True)
-    write(collection, gathered, given.out)
+    write(collection, thresholds, gathered, given.out)
 
 
 def gather(entry: Entry, folder: Path) -> Gathered:
@@ -164,10 +167,6 @@ def _empty(columns: list[str]) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(dtype="str" if name in TEXT else "float64") for name in columns})
 
 
-TEXT = {"run", "test", "decoding", "prompt", "metric"}
-WHOLE = {"sample", "step", "response"}
-
-
 def _joined(frames: list[pd.DataFrame | None], columns: list[str]) -> pd.DataFrame:
     """All frames below each other, with one type per column whatever the input held."""
     present = [frame for frame in frames if frame is not None and len(frame)]
@@ -177,8 +176,8 @@ def _joined(frames: list[pd.DataFrame | None], columns: list[str]) -> pd.DataFra
     )  # fmt: skip
 
 
-def _threshold(given: Any, pair: str) -> dict[str, Any]:
-    """`{"d": nats, "source": ...}` of a pair; `UserError` where there is none."""
+def threshold(given: Any, pair: str) -> dict[str, Any]:
+    """`{"d": nats, "source": ...}` of a pair, as given or from the named file; `UserError` where there is none."""
     try:
         value = _json(Path(given)) if isinstance(given, str) else given
     except GapError as gap:
@@ -188,11 +187,11 @@ def _threshold(given: Any, pair: str) -> dict[str, Any]:
     return value
 
 
-def write(collection: Collection, gathered: list[Gathered], out: Path) -> None:
+def write(collection: Collection, thresholds: dict[str, dict[str, Any]], gathered: list[Gathered], out: Path) -> None:
     """The four files of a collected size."""
     described = collection.model_dump()
     for name, pair in described["pairs"].items():
-        pair["threshold"] = _threshold(pair.get("threshold"), name)
+        pair["threshold"] = thresholds[name]
     described["runs"] = [
         {**run, "status": found.status, "why": found.why}
         for run, found in zip(described["runs"], gathered, strict=True)

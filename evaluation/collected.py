@@ -164,7 +164,8 @@ class Collected:
         pair_of = {run.run: run.pair for run in self.runs}
         asked: dict[tuple[str | None, str], list[str]] = {}
         arrays: dict[tuple[str, str, str, str], Array] = {}
-        for (run, test, decoding, metric), block in ordered.groupby(_KEY, sort=False):
+        for key, block in ordered.groupby(_KEY, sort=False):
+            run, test, decoding, metric = (str(part) for part in key)
             values = block["value"].to_numpy(dtype=np.float64)
             if np.isnan(values).all():
                 continue

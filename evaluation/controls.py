@@ -146,9 +146,7 @@ def _scorers(size: Collected, pair: str, regime: Regime) -> Iterator[Check]:
     ceiling = regime.random_fac_max
     yield _check(random, "Random policy, FAC", f"at most {ceiling:g}", fac, lambda found: found.mean <= ceiling)
     yield _check(key, "Answer key, FAC", "1", fac, exactly(1.0))
-    yield _check(
-        key, "Answer key, reasoning", "1", lambda row: measures.reasoning(size, row, first.name), exactly(1.0)
-    )
+    yield _check(key, "Answer key, reasoning", "1", lambda row: measures.reasoning(size, row, first.name), exactly(1.0))
     yield _check(wrong, "Always wrong, FAC", "0", fac, exactly(0.0))
     yield _check(
         teacher, "Teacher, KL to itself", "0", lambda row: measures.divergence(size, row, first.name), exactly(0.0)

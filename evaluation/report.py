@@ -47,15 +47,17 @@ def summary(size: Collected) -> list[str]:
         for what, measure in (("FAC", measures.fac), ("constraint satisfaction", measures.satisfaction)):
             scored = [(found, row) for row in rows if (found := measure(size, row, first.name))]
             if scored:
-                best, row = max(scored, key=lambda pair_: pair_[0].mean)
-                sentences.append(f"Pair {name}, {first.title}: highest {what} is {row.label} with {_percent(best)}.")
+                top = max(found.mean for found, _ in scored)
+                best = [f"{row.label} {_percent(found)}" for found, row in scored if found.mean == top]
+                sentences.append(f"Pair {name}, {first.title}: highest {what}: {', '.join(best)}.")
         sentences += _headline(size, size.row(name, "cmdp"), first.name)
         failed = [run for run in size.runs if run.pair == name and run.status != "ok"]
         if failed:
             sentences.append(f"Pair {name}: {len(failed)} of its runs failed; they are shown as gaps.")
-        found = checks(size, name)
-        passed, known = sum(c.passed is True for c in found), sum(c.passed is not None for c in found)
-        sentences.append(f"Pair {name}: {passed} of {known} controls are in range, {len(found) - known} not measured.")
+        verdicts = [check.passed for check in checks(size, name)]
+        known = len(verdicts) - verdicts.count(None)
+        counted = f"{verdicts.count(True)} of {known} controls are in range, {verdicts.count(None)} not measured"
+        sentences.append(f"Pair {name}: {counted}.")
     return sentences
 
 

@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--policy", help="model folder that gave the samples; none for a control")
     parser.add_argument("--teacher", help="model folder of the teacher; not read for a control")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
-    parser.add_argument("--micro-tokens", default=8192, type=int, help="prompt and response tokens in one pass")
+    parser.add_argument("--micro-tokens", default=4096, type=int, help="prompt and response tokens in one pass")
     parser.add_argument("--out", required=True, type=Path)
     given = parser.parse_args(argv)
     if given.micro_tokens < 1:

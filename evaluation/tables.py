@@ -72,7 +72,7 @@ COST = (
 
 def main_table(size: Collected) -> Table:
     """FAC, RWR, RLR, CS and KL of every method and reference on every test set."""
-    return _by_test(size, "main", "Main results", MAIN, MAIN_COLUMNS, _main_cells)
+    return _by_test(size, "main", "Main results", MAIN, MAIN_COLUMNS, main_cells)
 
 
 def readings_table(size: Collected) -> Table:
@@ -86,8 +86,7 @@ def win_table(size: Collected) -> Table:
     what = (
         "Reasoning win rate in percent of the row against the column on the same seed, prompt and sample (exact "
         "step verifier; equal is a tie). The loss rate is the mirrored cell, ties are the rest; the CSV has all. "
-        "An untrained row meets every seed of a trained one. RWR, RLR: means over the other trained rows. "
-        + INTERVALS
+        "An untrained row meets every seed of a trained one. RWR, RLR: means over the other trained rows. " + INTERVALS
     )
     names = _opponent_names(size)
     columns = [Column("rwr", "RWR %", "%"), Column("rlr", "RLR %", "%")]
@@ -160,7 +159,8 @@ def _percent(estimate: Estimate | None) -> Estimate | None:
     return None if estimate is None else estimate.scaled(100.0)
 
 
-def _main_cells(size: Collected, row: Row, test: Test) -> dict[str, Cell]:
+def main_cells(size: Collected, row: Row, test: Test) -> dict[str, Cell]:
+    """The cells of the main table for one row and test set, by column key."""
     match = overall(size, row, test.name)
     return {
         "fac": _percent(measures.fac(size, row, test.name)),

@@ -17,9 +17,6 @@ rule generate:
     output:
         samples="results/runs/{run}/{evaluation}/samples.jsonl",
         harness="results/runs/{run}/{evaluation}/lm_eval.json",
-    params:
-        params=lambda w: as_json(PLAN.evaluation(w.run)[1]),
-        policy=lambda w: policy_option(w.run),
     log:
         "results/runs/{run}/{evaluation}/generate.log",
     conda:
@@ -27,6 +24,9 @@ rule generate:
     threads: 1
     resources:
         gpu=1,
+    params:
+        params=lambda w: as_json(PLAN.evaluation(w.run)[1]),
+        policy=lambda w: policy_option(w.run),
     shell:
         "python -m evaluation.generate --params {params.params:q} --data {input.data} {params.policy}"
         " --out {output.samples} > {log} 2>&1"
@@ -39,10 +39,6 @@ rule score:
         teacher=lambda w: model_input(PLAN.pairs[PLAN.runs[w.run].pair]["teacher"]),
     output:
         "results/runs/{run}/{evaluation}/scores.parquet",
-    params:
-        policy=lambda w: policy_option(w.run),
-        teacher=lambda w: teacher_option(w.run),
-        code=code_hash("evaluation/score.py"),
     log:
         "results/runs/{run}/{evaluation}/score.log",
     conda:
@@ -50,6 +46,10 @@ rule score:
     threads: 1
     resources:
         gpu=1,
+    params:
+        policy=lambda w: policy_option(w.run),
+        teacher=lambda w: teacher_option(w.run),
+        code=code_hash("evaluation/score.py"),
     shell:
         "python -m evaluation.score --samples {input.samples} {params.policy} {params.teacher}"
         " --out {output} > {log} 2>&1"

@@ -13,19 +13,19 @@ rule collect:
     input:
         measured("results/runs/{run}/{evaluation}/scores.parquet"),
         measured("results/runs/{run}/run.json", trained_only=True),
-        thresholds=[f"results/thresholds/{pair['threshold']}.json" for pair in PLAN.pairs.values()],
+        [f"results/thresholds/{pair['threshold']}.json" for pair in PLAN.pairs.values()],
     output:
         directory(f"{BUILT}/collected"),
-    params:
-        params=as_json(PLAN.summary()),
-        code=code_hash("evaluation/collect.py"),
     log:
         f"results/logs/{PLAN.name}-collect.log",
     conda:
         "../environment.yml"
     threads: 1
+    params:
+        params=as_json(PLAN.summary()),
+        code=code_hash("evaluation/collect.py"),
     shell:
-        "python -m evaluation.collect --params {params.params:q} --runs results/runs --thresholds {input.thresholds}"
+        "python -m evaluation.collect --params {params.params:q} --runs results/runs"
         " --out {output} 2> {log}"
 
 
@@ -34,13 +34,13 @@ rule tables:
         f"{BUILT}/collected",
     output:
         directory(f"{BUILT}/tables"),
-    params:
-        code=code_hash("evaluation/tables.py"),
     log:
         f"results/logs/{PLAN.name}-tables.log",
     conda:
         "../environment.yml"
     threads: 1
+    params:
+        code=code_hash("evaluation/tables.py"),
     shell:
         "python -m evaluation.tables --collected {input} --out {output} 2> {log}"
 
@@ -50,13 +50,13 @@ rule figures:
         f"{BUILT}/collected",
     output:
         directory(f"{BUILT}/figures"),
-    params:
-        code=code_hash("evaluation/figures.py"),
     log:
         f"results/logs/{PLAN.name}-figures.log",
     conda:
         "../environment.yml"
     threads: 1
+    params:
+        code=code_hash("evaluation/figures/__main__.py"),
     shell:
         "python -m evaluation.figures --collected {input} --out {output} 2> {log}"
 
@@ -66,13 +66,13 @@ rule paper:
         f"{BUILT}/collected",
     output:
         f"{BUILT}/paper_tables.md",
-    params:
-        code=code_hash("evaluation/paper.py", "evaluation/paper_numbers.yaml"),
     log:
         f"results/logs/{PLAN.name}-paper.log",
     conda:
         "../environment.yml"
     threads: 1
+    params:
+        code=code_hash("evaluation/paper.py", "evaluation/paper_numbers.yaml"),
     shell:
         "python -m evaluation.paper --collected {input} --out {output} 2> {log}"
 
@@ -84,13 +84,13 @@ rule report:
         figures=f"{BUILT}/figures",
     output:
         f"{BUILT}/report.html",
-    params:
-        code=code_hash("evaluation/report.py", "evaluation/report.html.j2"),
     log:
         f"results/logs/{PLAN.name}-report.log",
     conda:
         "../environment.yml"
     threads: 1
+    params:
+        code=code_hash("evaluation/report.py", "evaluation/report.html.j2"),
     shell:
         "python -m evaluation.report --collected {input.collected} --tables {input.tables}"
         " --figures {input.figures} --runs results/runs --out {output} 2> {log}"

@@ -9,20 +9,18 @@ def model_input(path):
 rule threshold:
     input:
         lambda w: (
-            f"results/runs/{PLAN.thresholds[w.id]['run']}/curves.jsonl"
-            if "run" in PLAN.thresholds[w.id]
-            else []
+            f"results/runs/{PLAN.thresholds[w.id]['run']}/curves.jsonl" if "run" in PLAN.thresholds[w.id] else []
         ),
     output:
         "results/thresholds/{id}.json",
-    params:
-        params=lambda w: as_json(PLAN.thresholds[w.id]),
-        curves=lambda w, input: f"--curves {input}" if input else "",
     log:
         "results/logs/threshold-{id}.log",
     conda:
         "../environment.yml"
     threads: 1
+    params:
+        params=lambda w: as_json(PLAN.thresholds[w.id]),
+        curves=lambda w, input: f"--curves {input}" if input else "",
     shell:
         "python -m study.threshold --params {params.params:q} {params.curves} --out {output} 2> {log}"
 
@@ -39,12 +37,6 @@ rule train:
         steps="results/runs/{run}/train.jsonl",
         curves="results/runs/{run}/curves.jsonl",
         cost="results/runs/{run}/cost.json",
-    params:
-        params=lambda w: as_json(PLAN.runs[w.run].params),
-        student=lambda w: PLAN.pairs[PLAN.runs[w.run].pair]["student"],
-        teacher=lambda w: PLAN.pairs[PLAN.runs[w.run].pair]["teacher"],
-        threshold=lambda w, input: f"--threshold {input.threshold}" if input.threshold else "",
-        out=lambda w: f"results/runs/{w.run}",
     log:
         "results/runs/{run}/train.log",
     conda:
@@ -52,6 +44,12 @@ rule train:
     threads: 1
     resources:
         gpu=1,
+    params:
+        params=lambda w: as_json(PLAN.runs[w.run].params),
+        student=lambda w: PLAN.pairs[PLAN.runs[w.run].pair]["student"],
+        teacher=lambda w: PLAN.pairs[PLAN.runs[w.run].pair]["teacher"],
+        threshold=lambda w, input: f"--threshold {input.threshold}" if input.threshold else "",
+        out=lambda w: f"results/runs/{w.run}",
     shell:
         "python -m training.train --params {params.params:q} --data {input.data} --student {params.student:q}"
         " --teacher {params.teacher:q} {params.threshold} --out {params.out} 2>&1 | tee {log} >&2"

@@ -81,6 +81,7 @@ class Plan:
         ids = self.pairs[name]
         tests = [test.model_dump() for test in pair.tests]
         described = {"student": ids["student"], "teacher": ids["teacher"], "tests": tests}
+        described["threshold"] = f"results/thresholds/{ids['threshold']}.json"
         return {**described, "reading": self.size.threshold.reading, "regime": pair.regime.model_dump(mode="json")}
 
 

@@ -1,7 +1,7 @@
 """How a chain is written down as a solution.
 
     careful   7 + 5 = 12 ; 12 - 3 = 9 ; #### 9        every step shown
-    terse     12 ; 9 ; #### 9                         running totals only
+    terse     7 + 5 = 12 - 3 = 9 ; #### 9             run-on equality: quick, but 7 + 5 is not 9
     short     #### 9                                  the answer only
 
 A noisy solution goes wrong at some steps and continues from its wrong total, as a sloppy pupil does:
@@ -33,7 +33,7 @@ def write(found: list[Step], style: Style) -> str:
     if style == "careful":
         shown = [f"{a} {sign} {n} = {c} ;" for a, sign, n, c in found]
     elif style == "terse":
-        shown = [f"{c} ;" for *_, c in found]
+        shown = [str(found[0][0]), *(f"{sign} {n} = {c}" for _, sign, n, c in found), ";"]
     return " ".join([*shown, MARKER, str(found[-1][3])])
 
 

@@ -58,7 +58,7 @@ def _caption(size: Collected, seeds: set[int], responses: set[int]) -> str:
     note = f" Note: {size.note.rstrip('.')}." if size.note else ""
     return (
         "Means over fixed validation prompts, one sampled response each, by the training monitor; satisfied: the "
-        "response's KL, in the pair's reading, is at most d (dashed). Line: mean over seeds; band: lowest to highest seed. "
-        "The KL axis is linear to 2 d and logarithmic beyond where values lie far out. "
+        "response's KL, in the pair's reading, is at most d (dashed). Line: mean over seeds; band: lowest to "
+        "highest seed. The KL axis is linear to 2 d and logarithmic beyond where values lie far out. "
         f"n = {counts(responses)} responses per point; seeds: {counts(seeds)}. {setting(size)}{note}"
     )

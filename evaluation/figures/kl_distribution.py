@@ -50,7 +50,9 @@ def _panel(axis: Axes, size: Collected, rows: list[Row], test: Test, look: dict[
         ordered = np.sort(np.maximum(kl.ravel(), FLOOR))
         share = 100.0 * np.arange(1, len(ordered) + 1) / len(ordered)
         style = look[row.label]
-        axis.step(ordered, share, where="post", color=style.colour, linestyle=style.line, linewidth=1.5, label=row.label)
+        axis.step(
+            ordered, share, where="post", color=style.colour, linestyle=style.line, linewidth=1.5, label=row.label
+        )
         bars = [[100 * (rate.mean - rate.low)], [100 * (rate.high - rate.mean)]]
         axis.errorbar(pair.threshold.d, 100 * rate.mean, yerr=bars, color=style.colour, marker=style.marker,
                       markersize=6, markeredgecolor="white", markeredgewidth=0.6, elinewidth=1.3, zorder=3)  # fmt: skip

@@ -69,9 +69,22 @@ class Drawn:
 def use_style() -> None:
     """Legible type on white; text in PDFs stays text."""
     sns.set_theme(style="ticks", context="notebook", font_scale=0.85)
-    plt.rcParams.update({"axes.grid": True, "grid.color": "#e6e6e6", "grid.linewidth": 0.7, "axes.axisbelow": True,
-                         "axes.linewidth": 0.9, "axes.spines.top": False, "axes.spines.right": False,
-                         "xtick.major.width": 0.9, "ytick.major.width": 0.9, "legend.frameon": False, "pdf.fonttype": 42, "font.family": "DejaVu Sans"})  # fmt: skip
+    plt.rcParams.update(
+        {
+            "axes.grid": True,
+            "grid.color": "#e6e6e6",
+            "grid.linewidth": 0.7,
+            "axes.axisbelow": True,
+            "axes.linewidth": 0.9,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "xtick.major.width": 0.9,
+            "ytick.major.width": 0.9,
+            "legend.frameon": False,
+            "pdf.fonttype": 42,
+            "font.family": "DejaVu Sans",
+        }
+    )
 
 
 def looks(rows: Sequence[Row]) -> dict[str, Look]:
@@ -121,7 +134,7 @@ def error_bars(estimate: Estimate, scale: float = 1.0) -> list[list[float]] | No
 def mark_threshold(axis: Axes, d: float, label_at: float = 0.99) -> None:
     """The threshold d as a dashed vertical line, named beside it at a height in axes fractions."""
     axis.axvline(d, **D_LINE)
-    place = {"ha": "left", "va": "top" if label_at > 0.5 else "bottom"}
+    place: dict[str, Any] = {"ha": "left", "va": "top" if label_at > 0.5 else "bottom"}
     axis.annotate(f"d = {d:g}", (d, label_at), xycoords=("data", "axes fraction"), xytext=(4, 0), **place, **D_NAME)
 
 

@@ -1,1 +1,1 @@
-"""Exact computation on small problems: what the paper's theorems say, where they hold and where they do not."""
+"""Exact computation on small problems: where the paper's theorems hold and where they do not."""

@@ -1,6 +1,7 @@
-"""``python -m evaluation.theory --out DIR [--figures DIR]``: the theory's tables and figure, about half a minute.
+"""``python -m evaluation.theory --out DIR [--figures DIR]``: the theory's tables and figure.
 
-Writes theory, theory_lambda and theory_statements as .csv, .md and .tex, and theory.png and theory.pdf.
+Takes about ten seconds on one core. Writes theory, theory_lambda and theory_statements as .csv, .md and .tex
+to --out, and theory.png and theory.pdf to --figures.
 """
 
 import argparse

@@ -1,12 +1,13 @@
-"""A student of limited capacity: it sees nothing of the prefix and plays token 0 with one probability p throughout.
+"""A student of limited capacity: blind to the prefix, it plays token 0 with one probability p throughout.
 
-A closed policy class smaller than all functions of the prefix, the situation of any finite network. Exact: with
-two tokens the probability of a trajectory is p^(T-m) (1-p)^m (m = how often token 1 occurs), and each trajectory is
-feasible on one interval of p (its cost is convex in p for ``kl`` and constant for ``token``). Between the interval
-ends the value is a polynomial, maximised at its stationary points and at the ends.
+A closed policy class smaller than all functions of the prefix, the situation of any finite network. Exact:
+with two tokens the probability of a trajectory is p^(T-m) (1-p)^m (m = how often token 1 occurs), and each
+trajectory is feasible on one interval of p (its cost is convex in p for ``kl`` and constant for ``token``).
+Between the interval ends the value is a polynomial, maximised at its stationary points and at the ends.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.polynomial import Polynomial
@@ -36,7 +37,7 @@ def blind_policy(problem: Problem, p: float) -> Policy:
 
 
 def feasible_intervals(problem: Problem) -> Array:
-    """(2**T, 2): the p in [low, high] for which each trajectory is feasible; low > high where there is none."""
+    """(2**T, 2): the p in [low, high] for which each trajectory is feasible; low > high means none."""
     if problem.tokens != 2:
         raise ValueError(f"the blind student needs two tokens, problem {problem.name} has {problem.tokens}")
     intervals = np.tile([0.0, 1.0], (2**problem.horizon, 1))
@@ -73,8 +74,8 @@ def _leaf_polynomials(horizon: int) -> list[Polynomial]:
 
 def _best_on(value: Polynomial, low: float, high: float) -> float:
     """Maximiser of a polynomial on [low, high]."""
-    roots = value.deriv().roots() if value.degree() > 0 else np.array([])
-    real = roots[np.abs(roots.imag) < 1e-9].real if len(roots) else roots
+    roots = np.asarray(value.deriv().roots() if value.degree() > 0 else [], dtype=complex)
+    real = roots.real[np.abs(roots.imag) < 1e-9]
     points = np.array([low, high, *real[(real > low) & (real < high)]])
     return float(points[value(points).argmax()])
 
@@ -84,7 +85,7 @@ def blind_optimum(problem: Problem, n: float) -> BlindOptimum:
     intervals, leaves = feasible_intervals(problem), _leaf_polynomials(problem.horizon)
     cuts = np.unique(np.clip([0.0, 1.0, *intervals.reshape(-1)], 0, 1))
     candidates = [float(p) for p in cuts]
-    for low, high in zip(cuts[:-1], cuts[1:], strict=True):
+    for low, high in pairwise(cuts):
         inside = (intervals[:, 0] <= (low + high) / 2) & ((low + high) / 2 <= intervals[:, 1])
         worth = np.where(inside, problem.reward, -n)
         total = sum((w * leaf for w, leaf in zip(worth, leaves, strict=True)), Polynomial([0.0]))

@@ -1,4 +1,4 @@
-"""The theory in four panels: convergence in n, violation against its bound, and what a fixed lambda cannot reach."""
+"""The theory in four panels: convergence in n, violation and its bound, what no fixed lambda reaches (2)."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,7 +9,11 @@ from evaluation.theory.problem import evaluate, trajectory_costs
 from evaluation.theory.relaxation import relaxed_policy
 from evaluation.theory.results import Results, Row
 
-SHOWN = (("one slip", "blind", "C0", "o"), ("two rooms", "blind", "C1", "s"), ("unequal branches", "full", "C2", "^"))
+SHOWN = (
+    ("one slip", "blind", "C0", "o"),
+    ("two rooms", "blind", "C1", "s"),
+    ("unequal branches", "full", "C2", "^"),
+)
 
 
 def _label(row: Row) -> str:
@@ -26,7 +30,8 @@ def _convergence(axes: Axes, results: Results) -> None:
     axes.set_xscale("symlog", linthresh=1)
     axes.set_yscale("symlog", linthresh=1e-4)
     axes.set(xlabel="penalty n", ylabel="$V^*_n - V_{feasible}$", title="Values fall to the feasible optimum")
-    axes.legend(fontsize=7)
+    axes.set_ylim(-3e-5, 30)  # room for the legend above the curves
+    axes.legend(fontsize=7, loc="upper right")
 
 
 def _violations(axes: Axes, results: Results) -> None:
@@ -55,7 +60,7 @@ def _relaxation(axes: Axes, results: Results) -> None:
 
 
 def _hull(axes: Axes) -> None:
-    """A fixed cost: trajectories, their upper hull (all that any lambda reaches), the feasible optimum below it."""
+    """A fixed cost: the upper hull, all that any lambda reaches, and the feasible optimum below it."""
     problem = instances.HULL
     costs = trajectory_costs(problem, problem.teacher)
     axes.plot(costs[[0, 2]], problem.reward[[0, 2]], "o-", color="C3", label="reached by some fixed λ")

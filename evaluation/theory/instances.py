@@ -18,7 +18,7 @@ def rewards(values: ArrayLike) -> Array:
 
 
 def drawn_teacher(tokens: int, horizon: int, seed: int) -> Policy:
-    """A teacher without structure: Dirichlet(2, ..., 2) rows from a fixed seed, rounded so that it can be typed in."""
+    """A teacher without structure: Dirichlet(2, ..., 2) rows from a fixed seed, rounded, floor about 0.02."""
     rng = np.random.default_rng(seed)
     steps = [rng.dirichlet(np.full(tokens, 2.0), size=tokens**t).round(2) + 0.02 for t in range(horizon)]
     return tuple(step / step.sum(1, keepdims=True) for step in steps)
@@ -43,10 +43,10 @@ UNEQUAL_BRANCHES = Problem(
 
 THREE_TOKENS = Problem("three tokens", "kl", drawn_teacher(3, 2, 1), drawn_reward(3, 2, 2), d=0.3, reading="sum")
 
-THREE_STEPS = Problem("three steps", "kl", drawn_teacher(2, 3, 3), drawn_reward(2, 3, 4), d=0.1)
+THREE_STEPS = Problem("three steps", "kl", drawn_teacher(2, 3, 14), drawn_reward(2, 3, 15), d=0.1)
 
 THREE_PREFIXES = Problem(
-    "every prefix", "kl", drawn_teacher(2, 3, 3), drawn_reward(2, 3, 4), d=0.1, reading="prefix"
+    "every prefix", "kl", drawn_teacher(2, 3, 14), drawn_reward(2, 3, 15), d=0.1, reading="prefix"
 )  # the same teacher and reward under the stricter reading
 
 HULL = Problem(
@@ -57,9 +57,7 @@ ONE_SLIP = Problem(
     "one slip", "token", (coin(0.8), coin(0.8, 0.8), coin(*[0.8] * 4)), rewards([0] + [1] * 7), d=0.7
 )  # token 1 earns the reward; once is affordable, twice is not
 
-FOUR_TOKENS = Problem(
-    "four tokens", "token", drawn_teacher(4, 4, 5), drawn_reward(4, 4, 6), d=1.0, reading="prefix"
-)
+FOUR_TOKENS = Problem("four tokens", "token", drawn_teacher(4, 4, 5), drawn_reward(4, 4, 6), d=1.0, reading="prefix")
 
 NO_ANSWER = Problem(
     "no feasible answer", "token", (coin(0.5), coin(0.5, 0.5)), rewards([1.0, 0.5, 0.5, 0.0]), d=0.5
@@ -70,7 +68,16 @@ TWO_ROOMS = Problem(
 )  # after token 1 the teacher insists on token 1, which a student blind to the prefix cannot follow
 
 FULL_POLICIES = (
-    ONE_STEP, EARLY_OR_LATE, UNEQUAL_BRANCHES, TWO_ROOMS, THREE_TOKENS, THREE_STEPS, THREE_PREFIXES,
-    HULL, ONE_SLIP, FOUR_TOKENS, NO_ANSWER,
-)  # fmt: skip
+    ONE_STEP,
+    EARLY_OR_LATE,
+    UNEQUAL_BRANCHES,
+    TWO_ROOMS,
+    THREE_TOKENS,
+    THREE_STEPS,
+    THREE_PREFIXES,
+    HULL,
+    ONE_SLIP,
+    FOUR_TOKENS,
+    NO_ANSWER,
+)
 BLIND_STUDENTS = (ONE_SLIP, TWO_ROOMS)

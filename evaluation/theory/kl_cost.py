@@ -6,11 +6,12 @@ constrained problem is therefore a recursion over (s, spent) whose *action is th
     W(s, x) = max_{0 <= k <= cap - x}  g( W(s., x + k), k ),     g(v, k) = max { <pi, v> : KL(pi || mu) <= k }
 
 (<= instead of = is allowed since W does not increase in x). The inner problem is convex with solution
-pi ~ mu exp(v theta) and dual bound g(v, k) <= min_theta ( k + log <mu, exp(v theta)> ) / theta, for any theta > 0.
-With ``levels`` steps h of the budget:
+pi ~ mu exp(v theta) and dual bound g(v, k) <= min_theta ( k + log <mu, exp(v theta)> ) / theta, for any
+theta > 0. With ``levels`` steps h of the budget:
 
 - lower bound: spend multiples of h only; the maximiser is an actual policy, evaluated by enumeration;
-- upper bound: a step that costs k in [i h, (i+1) h) is charged i h but allowed (i+1) h, with the dual bound for g.
+- upper bound: a step that costs k in [i h, (i+1) h) is charged i h but allowed (i+1) h, with the dual bound
+  for g.
 
 The true value lies between the two. Violating is an option at every (s, spent), worth -n.
 """
@@ -37,7 +38,7 @@ class Bracket:
 
 
 def tilt(values: Array, teacher: Array, theta: Array) -> tuple[Array, Array, Array]:
-    """pi ~ mu exp(theta v) for rows of (N, k) values, theta (N,): pi, its KL to mu, and log <mu, exp(theta v)>."""
+    """pi ~ mu exp(theta v), rows of (N, k) values, theta (N,): pi, KL(pi || mu), log <mu, exp(theta v)>."""
     scores = values * theta[:, None]
     top = scores.max(1, keepdims=True)
     weights = teacher * np.exp(scores - top)
@@ -47,10 +48,11 @@ def tilt(values: Array, teacher: Array, theta: Array) -> tuple[Array, Array, Arr
     return policy, np.maximum((policy * scores).sum(1) - log_mean, 0.0), log_mean
 
 
-def best_in_ball(values: Array, teacher: Array, radius: Array) -> tuple[Array, Array]:
+def best_in_ball(values: Array, teacher: Array, radius: NDArray[np.floating]) -> tuple[Array, Array]:
     """g(v, k) for N rows: distributions (N, k) with KL <= radius (primal), and an upper bound (N,) (dual).
 
-    The tilt theta is bisected on a logarithmic scale; the primal uses its feasible end, the dual its other end.
+    The tilt theta is bisected on a logarithmic scale; the primal uses its feasible end,
+    the dual the other.
     """
     base, spread = values.min(1), np.ptp(values, axis=1)
     flat = spread < 1e-14
@@ -67,9 +69,10 @@ def best_in_ball(values: Array, teacher: Array, radius: Array) -> tuple[Array, A
     return policy, base + np.where(flat, 0.0, spread * bound)
 
 
-def _backup(children: tuple[Array, Array], teacher: Array, starts: Levels, cap: int, h: float, n: float
-            ) -> tuple[Array, Array, Levels]:
-    """One state: bounds (len(starts),) and best spends, given the children's bounds (k, L + 1) by level spent.
+def _backup(
+    children: tuple[Array, Array], teacher: Array, starts: Levels, cap: int, h: float, n: float
+) -> tuple[Array, Array, Levels]:
+    """One state: bounds and best spends (len(starts),) from the children's bounds (k, L + 1) by level.
 
     From level j every spend i with j + i <= cap is tried; to exceed the cap is worth -n (spend -1).
     """
@@ -97,9 +100,16 @@ def solve(problem: Problem, levels: int, n: float = np.inf) -> Bracket:
     for t in reversed(range(depth)):
         starts = np.arange(levels + 1) if t else np.zeros(1, dtype=np.int_)
         rows = [
-            _leaf_backup(problem, i, h, levels, n) if t == depth - 1 else
-            _backup((low[-1][i * k:(i + 1) * k], high[-1][i * k:(i + 1) * k]), problem.teacher[t][i:i + 1],
-                    starts, int(caps[t + 1]), h, n)
+            _leaf_backup(problem, i, h, levels, n)
+            if t == depth - 1
+            else _backup(
+                (low[-1][i * k : (i + 1) * k], high[-1][i * k : (i + 1) * k]),
+                problem.teacher[t][i : i + 1],
+                starts,
+                int(caps[t + 1]),
+                h,
+                n,
+            )
             for i in range(k**t)
         ]
         low.append(np.stack([r[0] for r in rows]))
@@ -112,8 +122,8 @@ def solve(problem: Problem, levels: int, n: float = np.inf) -> Bracket:
 def _leaf_backup(problem: Problem, state: int, h: float, cap: int, n: float) -> tuple[Array, Array, Levels]:
     """Last step: all that is left of the budget is spent at once, so one evaluation per level suffices."""
     k, left = problem.tokens, cap - np.arange(cap + 1)
-    values = np.repeat(problem.reward[None, state * k:(state + 1) * k], cap + 1, axis=0)
-    teacher = problem.teacher[-1][state:state + 1]
+    values = np.repeat(problem.reward[None, state * k : (state + 1) * k], cap + 1, axis=0)
+    teacher = problem.teacher[-1][state : state + 1]
     policies, bound = best_in_ball(values, teacher, left * h)
     return np.maximum((policies * values).sum(1), -n), np.maximum(bound, -n), left
 
@@ -125,7 +135,7 @@ def _unroll(problem: Problem, low: list[Array], spends: list[Levels], h: float, 
     for t, mu in enumerate(problem.teacher):
         spend = spends[t][np.arange(len(mu)), np.minimum(level, spends[t].shape[1] - 1)]
         after = np.minimum(level + np.maximum(spend, 0), levels)
-        values = np.stack([low[t + 1][i * k:(i + 1) * k, after[i]] for i in range(len(mu))])
+        values = np.stack([low[t + 1][i * k : (i + 1) * k, after[i]] for i in range(len(mu))])
         steps.append(best_in_ball(values, mu, np.maximum(spend, 0) * h)[0])
         level = np.repeat(after, k)
     return tuple(steps)

@@ -4,9 +4,9 @@ On a tree the expected total KL is the KL of the trajectory distributions (chain
 
     p_lambda(y) ~ mu(y) exp( R(y) / w ),     w = lambda / T for the mean per token, w = lambda for the sum,
 
-and E[R] and the expected cost do not increase in lambda. It is the optimum of the problem whose *expected* cost is
-bounded (a convex programme, strong duality); nothing ties the cost of single trajectories to one value.
-The prefix reading is penalised by the mean per token as well (a maximum is not a sum of costs).
+and E[R] and the expected cost do not increase in lambda. It is the optimum of the problem whose *expected*
+cost is bounded (a convex programme, strong duality); nothing ties the cost of single trajectories to one
+value. The prefix reading is penalised by the mean per token as well (a maximum is not a sum of costs).
 """
 
 import numpy as np
@@ -38,8 +38,8 @@ def relaxed_policy(problem: Problem, weight: float) -> Policy:
 def smallest_feasible_weight(problem: Problem, points: int = 1500) -> float:
     """Smallest lambda whose optimum satisfies the constraint on every trajectory.
 
-    Found on a logarithmic grid over RANGE and refined by root finding; since E[R] falls with lambda, this is also
-    the best feasible lambda. Raises ValueError when no lambda in RANGE is feasible.
+    Found on a logarithmic grid over RANGE and refined by root finding; since E[R] falls with lambda, this is
+    also the best feasible lambda. Raises ValueError when no lambda in RANGE is feasible.
     """
 
     def excess(log_weight: float) -> float:
@@ -68,8 +68,8 @@ def weight_for_reward(problem: Problem, target: float) -> float:
 def no_weight_is_optimal(problem: Problem, feasible_value: float) -> bool:
     """Proof (True) that no lambda solves the constrained problem, given an attained ``feasible_value`` of it.
 
-    Let l earn exactly ``feasible_value``. Larger lambdas earn less; at l, and so at every smaller lambda, one last
-    step alone exceeds the whole cap. False means not proved.
+    Let l earn exactly ``feasible_value``. Larger lambdas earn less; at l, and so at every smaller lambda,
+    one last step alone exceeds the whole cap. False means not proved.
     """
     weight = weight_for_reward(problem, feasible_value)
     return dearest_last_step(problem, weight) > problem.caps[-1]

@@ -1,5 +1,5 @@
-"""All numbers of the theory table: every problem, every penalty n, every lambda. No sampling, hence no interval;
-where a number is not closed-form its certified lower and upper bound stand beside it."""
+"""All numbers of the theory table: every problem, every penalty n, every lambda. No sampling, hence no
+interval; where a number is not closed-form its certified lower and upper bound stand beside it."""
 
 from dataclasses import dataclass
 
@@ -95,8 +95,18 @@ def blind_rows(problem: Problem) -> list[Row]:
 
 
 def _weight_row(problem: Problem, weight: float, kind: str, outcome: Outcome, best: float) -> WeightRow:
-    return WeightRow(problem.name, problem.cost, weight, kind, outcome.reward, outcome.violation,
-                     outcome.mean_cost, outcome.worst_cost, problem.d, best)  # fmt: skip
+    return WeightRow(
+        problem.name,
+        problem.cost,
+        weight,
+        kind,
+        outcome.reward,
+        outcome.violation,
+        outcome.mean_cost,
+        outcome.worst_cost,
+        problem.d,
+        best,
+    )
 
 
 def kl_weight_rows(problem: Problem, best: float) -> list[WeightRow]:
@@ -121,14 +131,14 @@ def token_weight_rows(problem: Problem, best: float) -> list[WeightRow]:
     for weight in WEIGHTS:
         tied = token_cost.relaxed_trajectories(problem, weight)
         rows.append(row(int(tied[costs[tied].argmax()]), weight, "grid"))
-    reached = [(y, *token_cost.weights_reaching(problem, y)) for y in np.flatnonzero(allowed)]
+    reached = [(y, *token_cost.weights_reaching(problem, y)) for y in np.flatnonzero(allowed).tolist()]
     reached = [(y, low, high) for y, low, high in reached if low < high]
     y, low, high = max(reached, key=lambda item: problem.reward[item[0]])
     return [*rows, row(y, (low + high) / 2 if np.isfinite(high) else low + 1.0, "best")]
 
 
 def compute() -> Results:
-    """Solve every problem; about half a minute on one core, the same numbers each time."""
+    """Solve every problem; about ten seconds on one core, the same numbers each time."""
     rows: list[Row] = []
     weights: list[WeightRow] = []
     for problem in instances.FULL_POLICIES:

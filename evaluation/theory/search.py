@@ -3,11 +3,11 @@
 The modified reward jumps where a trajectory becomes infeasible, so the search fixes which prefixes must stay
 within their caps (a pattern), solves the smooth rest, and takes the best over all patterns:
 
-    max_pi  sum_{y kept} pi(y) R(y) - n (1 - pi(kept))   subject to   S_t(y) <= cap_t  on the kept trajectories.
+    max_pi  sum_{y kept} pi(y) R(y) - n (1 - pi(kept))   subject to   S_t(y) <= cap_t for all kept y.
 
-Each is non-convex in pi; it is solved by SLSQP with exact gradients from several starts, and the result is re-evaluated
-by enumeration. The value is therefore attained by an actual policy, i.e. a *lower* bound (best found); that nothing
-better exists is certified by the upper bound of ``kl_cost.solve``.
+Each is non-convex in pi; it is solved by SLSQP with exact gradients from several starts, and the result is
+re-evaluated by enumeration. The value is therefore attained by an actual policy, i.e. a *lower* bound (best
+found); that nothing better exists is certified by the upper bound of ``kl_cost.solve``.
 """
 
 from itertools import product
@@ -60,14 +60,14 @@ def _constraints(problem: Problem, tree: _Tree, kept: Mask) -> tuple[Array, Arra
 
 
 def _climb(problem: Problem, tree: _Tree, kept: Mask, worth: Array, start: Array) -> Array:
-    """One SLSQP run from ``start``: maximise sum_y pi(y) worth(y) within the caps of the kept trajectories."""
+    """One SLSQP run from ``start``: maximise sum_y pi(y) worth(y) within the kept trajectories' caps."""
     matrix, caps = _constraints(problem, tree, kept)
     one_each = np.kron(np.eye(len(start) // tree.tokens), np.ones(tree.tokens))
 
     def loss(x: Array) -> tuple[float, Array]:
         chosen = x[tree.edges]
         gains = chosen.prod(1) * worth
-        slope = np.bincount(tree.edges.ravel(), (gains[:, None] / chosen).ravel(), len(x))
+        slope: Array = np.bincount(tree.edges.ravel(), (gains[:, None] / chosen).ravel(), len(x)).astype(float)
         return -float(gains.sum()), -slope
 
     def room_slope(x: Array) -> Array:
@@ -76,8 +76,15 @@ def _climb(problem: Problem, tree: _Tree, kept: Mask, worth: Array, start: Array
     rules = [{"type": "eq", "fun": lambda x: one_each @ x - 1.0, "jac": lambda x: one_each}]
     if len(caps):
         rules.append({"type": "ineq", "fun": lambda x: caps - matrix @ tree.kl(x)[0], "jac": room_slope})
-    found = minimize(loss, start, jac=True, method="SLSQP", bounds=[(FLOOR, 1.0)] * len(start),
-                     constraints=rules, options={"maxiter": 300, "ftol": 1e-13})
+    found = minimize(
+        loss,
+        start,
+        jac=True,
+        method="SLSQP",
+        bounds=[(FLOOR, 1.0)] * len(start),
+        constraints=rules,
+        options={"maxiter": 300, "ftol": 1e-13},
+    )
     return np.clip(found.x, FLOOR, 1.0)
 
 
@@ -87,8 +94,9 @@ def _patterns(problem: Problem) -> list[Mask]:
     return [np.repeat(np.array(bits, dtype=bool), problem.tokens) for bits in product([True, False], repeat=last)]
 
 
-def unaugmented_search(problem: Problem, penalties: list[float], starts: int = 3, seed: int = 0
-                       ) -> dict[float, tuple[float, Policy]]:
+def unaugmented_search(
+    problem: Problem, penalties: list[float], starts: int = 3, seed: int = 0
+) -> dict[float, tuple[float, Policy]]:
     """Best value and policy found for every penalty n, over all patterns and ``starts`` starting points.
 
     All policies found for any n compete for every n, so that one missed optimum is not repeated.
@@ -110,7 +118,7 @@ def unaugmented_search(problem: Problem, penalties: list[float], starts: int = 3
 
 
 def _pull_in(problem: Problem, policy: Policy) -> Policy:
-    """Undo solver round-off: mix with the teacher (cost 0) just enough that trajectories at their cap stay below."""
+    """Undo solver round-off: mix in just enough teacher (cost 0) that no trajectory exceeds its cap."""
     excess = evaluate(problem, policy).worst_cost - problem.d
     if not TOLERANCE / 10 < excess < 1e-4:
         return policy

@@ -1,8 +1,8 @@
 """What a single state can still gain, holding the policy at all other states fixed.
 
 In an ordinary Markov decision process a policy that no single state can improve is optimal (Bellman). With a
-policy-dependent cost and no budget in the state it need not be: what s_0 spends is missing at s_1, and neither
-state alone can move the budget from one to the other.
+policy-dependent cost and no budget in the state it need not be: what s_0 spends is missing at s_1, and
+neither state alone can move the budget from one to the other.
 """
 
 import numpy as np
@@ -21,8 +21,9 @@ def replaced(policy: Policy, t: int, state: int, distribution: Array) -> Policy:
 def single_state_gain(problem: Problem, policy: Policy, n: float, points: int = 2001) -> float:
     """Largest rise of the penalised value by changing one state's distribution (two tokens, KL cost).
 
-    Tries a grid over the probability of token 0. The value is piecewise linear in it and breaks where a trajectory
-    meets its cap, so what is tried besides are the points of the KL balls that use up each trajectory's slack.
+    Tries a grid over the probability of token 0. The value is piecewise linear in it and breaks where a
+    trajectory meets its cap, so what is tried besides are the points of the KL balls that use up each
+    trajectory's slack.
     """
     current = evaluate(problem, policy).objective(n)
     best = current
@@ -36,14 +37,14 @@ def single_state_gain(problem: Problem, policy: Policy, n: float, points: int = 
 
 def _slack_points(problem: Problem, policy: Policy, t: int, state: int) -> list[float]:
     """Probabilities of token 0 at which a trajectory through the state exactly exhausts its cap."""
-    k, mu = problem.tokens, problem.teacher[t][state:state + 1]
-    own = float(kl_per_state(policy[t][state:state + 1], mu)[0])
+    k, mu = problem.tokens, problem.teacher[t][state : state + 1]
+    own = float(kl_per_state(policy[t][state : state + 1], mu)[0])
     points = []
     for later, (spent, cap) in enumerate(zip(cumulative_costs(problem, policy), problem.caps, strict=True)):
         if later <= t:
             continue
         width = k ** (later - t)
-        slack = np.unique(cap - spent[state * width:(state + 1) * width] + own)
+        slack = np.unique(cap - spent[state * width : (state + 1) * width] + own)
         for radius in slack[slack >= 0]:
             for values in ([[1.0, 0.0]], [[0.0, 1.0]]):
                 points.append(float(best_in_ball(np.array(values), mu, np.array([radius]))[0][0, 0]))

@@ -1,7 +1,8 @@
 """Exact solutions for a fixed cost c(s, a) = -log mu(a|s) (arXiv 2610.00332; any fixed cost behaves alike).
 
-With a fixed cost the set F of feasible trajectories does not depend on the policy, so all problems are linear in
-the distribution over trajectories (a flow through the prefix tree) and a deterministic policy is optimal:
+With a fixed cost the set F of feasible trajectories does not depend on the policy, so all problems are
+linear in the distribution over trajectories (a flow through the prefix tree) and a deterministic policy is
+optimal:
 
     constrained            V_c   = max_{y in F} R(y)                       (-inf if F is empty)
     modified reward, any n V*_n  = max( V_c, -n )                          (already V_c for every n >= 0)
@@ -11,6 +12,7 @@ The linear programme (HiGHS) and the recursion over (s, z) are two independent r
 """
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import linprog
 from scipy.sparse import lil_matrix
 
@@ -23,10 +25,10 @@ def penalised_reward(problem: Problem, n: float) -> Array:
 
 
 def flow_programme(problem: Problem, leaf_values: Array, allowed: Array) -> tuple[float, Array]:
-    """Maximise the expected leaf value over all policies, as a linear programme over flows on the prefix tree.
+    """Maximise the expected leaf value over all policies: a linear programme over flows on the tree.
 
-    ``leaf_values``: (k**T,); ``allowed``: (k**T,) of 0/1, 0 forbids a trajectory. Returns the optimal value and
-    the trajectory distribution (k**T,); (-inf, zeros) when no policy avoids the forbidden trajectories.
+    ``leaf_values``: (k**T,); ``allowed``: (k**T,) of 0/1, 0 forbids a trajectory. Returns the optimal value
+    and the trajectory distribution (k**T,); (-inf, zeros) when no policy avoids the forbidden trajectories.
     """
     k, depth = problem.tokens, problem.horizon
     starts = np.cumsum([0] + [k**t for t in range(depth + 1)])
@@ -44,11 +46,11 @@ def flow_programme(problem: Problem, leaf_values: Array, allowed: Array) -> tupl
     found = linprog(objective, A_eq=conservation.tocsr(), b_eq=demand, bounds=bounds, method="highs")
     if found.status != 0:
         return -np.inf, np.zeros(k**depth)
-    return float(-found.fun), found.x[starts[depth]:]
+    return float(-found.fun), found.x[starts[depth] :]
 
 
 def constrained_value(problem: Problem) -> float:
-    """Largest E[R] over policies whose trajectories are all feasible (almost surely), by linear programming."""
+    """Largest E[R] over policies that are feasible almost surely, by linear programming."""
     return flow_programme(problem, problem.reward, feasible(problem, problem.teacher).astype(float))[0]
 
 
@@ -81,7 +83,7 @@ def largest_violation(problem: Problem, n: float) -> float:
     return float((optimal & ~feasible(problem, problem.teacher)).any())
 
 
-def relaxed_trajectories(problem: Problem, weight: float) -> Array:
+def relaxed_trajectories(problem: Problem, weight: float) -> NDArray[np.intp]:
     """Indices of all trajectories that maximise R(y) - weight * cost(y), cost in the unit of d."""
     values = problem.reward - weight * trajectory_costs(problem, problem.teacher)
     return np.flatnonzero(values >= values.max() - 1e-12)
@@ -90,7 +92,7 @@ def relaxed_trajectories(problem: Problem, weight: float) -> Array:
 def weights_reaching(problem: Problem, trajectory: int) -> tuple[float, float]:
     """Interval [low, high] of the lambda >= 0 for which ``trajectory`` is optimal; empty when low > high.
 
-    Exact: against a dearer y' lambda >= (R' - R) / (c' - c), against a cheaper one lambda <= (R - R') / (c - c').
+    Exact: lambda >= (R' - R) / (c' - c) against a dearer y', <= (R - R') / (c - c') against a cheaper one.
     """
     costs = trajectory_costs(problem, problem.teacher)
     gain, extra = problem.reward - problem.reward[trajectory], costs - costs[trajectory]

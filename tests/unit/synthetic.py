@@ -95,15 +95,15 @@ def write_collected(
     return folder
 
 
-def _scores(
-    rng: np.random.Generator, run: str, level: Level, test: str, prompts: int, samples: int
-) -> pd.DataFrame:
+def _scores(rng: np.random.Generator, run: str, level: Level, test: str, prompts: int, samples: int) -> pd.DataFrame:
     harder = 0.5 if test == "longer" and level.kind != "control" and level.method != "teacher" else 1.0
     rows = []
     for decoding, prompt, sample in [
         *product(["sampled"], range(prompts), range(samples)), *product(["greedy"], range(prompts), [0])
     ]:  # fmt: skip
-        steps = float(np.round(np.clip(level.steps + 0.25 * rng.standard_normal() * (0 < level.steps < 1), 0, 1) * 4) / 4)
+        steps = float(
+            np.round(np.clip(level.steps + 0.25 * rng.standard_normal() * (0 < level.steps < 1), 0, 1) * 4) / 4
+        )
         kl = float("nan") if level.kl is None else level.kl * float(rng.gamma(4.0, 0.25))
         correct = float(rng.random() < level.fac * harder)
         values = (correct, 1.0, 1.0, 30.0, kl, 30 * kl, 1.5 * kl, steps, float(steps == 1.0))

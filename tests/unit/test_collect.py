@@ -144,14 +144,15 @@ def test_the_same_input_gives_the_same_bytes(tmp_path):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_a_threshold_file_is_read(tmp_path):
-    (tmp_path / "d.json").write_text('{"d": 0.31, "source": "calibrated: 0.9-quantile"}')
-    index, *_ = collect(tmp_path, entry("absent"), threshold=str(tmp_path / "d.json"))
+def test_the_threshold_file_of_a_pair_is_read(tmp_path):
+    file = tmp_path / "threshold.json"
+    file.write_text('{"d": 0.31, "source": "calibrated: 0.9-quantile"}')
+    index, *_ = collect(tmp_path, entry("absent"), threshold=str(file))
     assert index["pairs"]["micro"]["threshold"] == {"d": 0.31, "source": "calibrated: 0.9-quantile"}
 
 
 @pytest.mark.parametrize(
-    ("threshold", "says"), [("nowhere.json", "run study.threshold"), (0.2, "must have 'd' and 'source'")]
+    ("threshold", "says"), [("nowhere.json", r"run study\.threshold"), (None, "must have 'd' and 'source'")]
 )
 def test_a_pair_without_threshold_is_refused(tmp_path, threshold, says):
     with pytest.raises(UserError, match=says):

@@ -1,0 +1,114 @@
+"""Figures: files, what is drawn, one look per method, byte stability."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.container import ErrorbarContainer
+
+from evaluation.collected import Collected, read
+from evaluation.figures import __main__ as figures
+from evaluation.figures import curves, kl_distribution, score_vs_kl, win_rates
+from evaluation.figures.style import COLOURS, looks, save
+from tests.unit.synthetic import write_collected
+
+NAMES = ("score_vs_kl", "win_rates", "curves", "kl_distribution")
+
+
+@pytest.fixture(scope="module")
+def size(tmp_path_factory: pytest.TempPathFactory) -> Collected:
+    return read(write_collected(tmp_path_factory.mktemp("collected"), prompts=10, steps=4, failed=("minillm",)))
+
+
+@pytest.fixture(autouse=True)
+def _close() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+def test_every_figure_is_written_as_png_and_pdf_with_its_caption(tmp_path: Path) -> None:
+    collected = write_collected(tmp_path / "collected", seeds=1, prompts=5, steps=2)
+    out = tmp_path / "figures"
+    figures.main(["--collected", str(collected), "--out", str(out)])
+    expected = {f"{name}.{end}" for name in NAMES for end in ("png", "pdf")} | {"captions.json"}
+    assert {path.name for path in out.iterdir()} == expected
+    captions = json.loads((out / "captions.json").read_text(encoding="utf-8"))
+    assert list(captions) == list(NAMES)
+    for about in captions.values():
+        assert "n = " in about["caption"]
+        assert "d = 0.2" in about["caption"]
+
+
+def test_equal_input_gives_equal_bytes(size: Collected, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        save(score_vs_kl.draw(size), tmp_path / name)
+    for end in ("png", "pdf"):
+        file = f"score_vs_kl.{end}"
+        assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
+
+
+def test_points_stand_at_the_table_values_and_d_is_drawn(size: Collected) -> None:
+    axis = score_vs_kl.draw(size).figure.axes[0]
+    row = size.row("world", "gkd")
+    assert row is not None
+    kl, correct = size.stacked(row, "same", "kl_mean"), size.stacked(row, "same", "correct")
+    assert kl is not None
+    assert correct is not None
+    bars = [c for c in axis.containers if isinstance(c, ErrorbarContainer)]
+    points = {c.get_label(): c.lines[0].get_xydata()[0] for c in bars}
+    assert points["GKD"] == pytest.approx([kl.mean(), 100 * correct.mean()])
+    assert "Mini-LLM" not in points
+    assert any(np.array_equal(np.asarray(line.get_xdata()), [0.2, 0.2]) for line in axis.lines)
+
+
+def test_a_collapsed_run_does_not_squeeze_the_rest(size: Collected) -> None:
+    axis = score_vs_kl.draw(size).figure.axes[0]
+    assert axis.get_xscale() == "linear"
+    axis.set_xlim(0, 5)
+    score_vs_kl.fold(axis, "x", 0.2)
+    near = axis.transData.transform([(0.0, 0.0), (0.2, 0.0)])[:, 0]
+    assert (near[1] - near[0]) / axis.bbox.width > 0.15
+
+
+def test_a_method_keeps_its_colour_and_settings_are_its_shades(size: Collected) -> None:
+    rows = size.rows("world", "method", "reference")
+    found = looks(rows)
+    assert found["CMDP"].colour == COLOURS["cmdp"]
+    assert looks(size.rows("world", "method"))["CMDP"] == found["CMDP"]
+    grid = [look for label, look in found.items() if label.startswith("GKD-GRPO")]
+    assert len({look.colour for look in grid}) == len({look.marker for look in grid}) == 4
+    assert len({(look.colour, look.marker) for look in found.values()}) == len(found)
+
+
+def test_win_rates_say_which_row_failed(size: Collected) -> None:
+    figure = win_rates.draw(size).figure
+    assert "failed" in [text.get_text() for text in figure.axes[0].texts]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()][-1] == "Mini-LLM"
+
+
+def test_curves_are_means_over_seeds_of_means_over_responses(size: Collected) -> None:
+    row = size.row("world", "cmdp")
+    assert row is not None
+    own = size.curves[size.curves["run"].isin([run.run for run in row.runs]) & (size.curves["step"] == 10)]
+    table = curves.by_seed(size, row)
+    at = table[table["step"] == 10]
+    assert at["satisfied"].mean() == pytest.approx(100 * (own["kl"] <= 0.2).mean())
+    line = next(li for li in curves.draw(size).figure.axes[1].lines if li.get_label() == "CMDP")
+    assert np.asarray(line.get_ydata())[1] == pytest.approx(own["kl"].mean())
+
+
+def test_the_distribution_crosses_d_at_the_satisfaction(size: Collected) -> None:
+    axis = kl_distribution.draw(size).figure.axes[0]
+    step = next(line for line in axis.lines if line.get_label() == "GRPO")
+    x, y = np.asarray(step.get_xdata()), np.asarray(step.get_ydata())
+    row = size.row("world", "grpo")
+    assert row is not None
+    kl = size.stacked(row, "same", "kl_mean")
+    assert kl is not None
+    assert y[x <= 0.2].max(initial=0.0) == pytest.approx(100 * np.mean(kl <= 0.2))

@@ -1,0 +1,76 @@
+"""The paper's numbers and the document that sets ours beside them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from evaluation import paper
+from evaluation.collected import read
+from tests.unit.synthetic import write_collected
+from training.errors import UserError
+
+
+def _section(text: str, title: str) -> str:
+    return text.split(f"### {title}\n")[1].split("\n#")[0]
+
+
+def test_every_number_has_a_source_and_a_confidence() -> None:
+    known = paper.load()
+    assert len(known.numbers) == 27
+    assert len({(n.setting, n.test, n.method, n.metric, n.source) for n in known.numbers}) == 27
+    reported = [n for n in known.numbers if n.confidence == "reported"]
+    assert len(reported) == 24
+    assert all(n.source == "readers" for n in reported)
+
+
+def test_the_papers_headline_stands_in_its_cell() -> None:
+    cell = {(n.setting, n.test, n.method, n.metric): n.value for n in paper.load().numbers}
+    assert cell["qwen", "gsm8k", "cmdp", "cs"] == 94.99
+    assert cell["qwen", "gsm8k", "grpo", "cs"] == 42.83
+    assert cell["llama", "gsm8k", "cmdp", "fac"] == 38.36
+
+
+def test_another_setting_is_not_put_beside_the_paper(tmp_path: Path) -> None:
+    collected = write_collected(tmp_path / "c", prompts=5, steps=2)
+    paper.main(["--collected", str(collected), "--out", str(tmp_path / "paper_tables.md")])
+    text = (tmp_path / "paper_tables.md").read_text(encoding="utf-8")
+    assert text.count("not run: needs `config/paper.yaml` on one 80 GB GPU") == 2
+    assert "| GRPO | 80.06 | not run | 12.15 | not run | – | not run | 42.83 | not run | – | not run |" in text
+    assert "| GKD | 38.36 (?) | not run | 41.74 |" in _section(text, "Table 2, GSM8K test")
+    assert "values are not comparable to the paper's" in text
+    assert "## Main results, size tiny" in text
+
+
+def test_unknown_cells_stay_blank(tmp_path: Path) -> None:
+    text = paper.document(paper.load(), read(write_collected(tmp_path, prompts=5, steps=2)))
+    row = "| Mini-LLM | – | not run | – | not run | – | not run | – | not run | – | not run |"
+    assert row in _section(text, "Table 1, GSM8K test")
+    assert "| not said | MATH test | cmdp | FAC % | 25.78 |" in text
+
+
+def test_a_pair_of_the_papers_name_stands_beside_it(tmp_path: Path) -> None:
+    folder = write_collected(tmp_path, pair="qwen", prompts=5, steps=2, failed=("minillm",))
+    content = (folder / "runs.json").read_text(encoding="utf-8").replace('"name": "same"', '"name": "gsm8k"')
+    (folder / "runs.json").write_text(content, encoding="utf-8")
+    scores = pd.read_parquet(folder / "scores.parquet")
+    scores.assign(test=scores["test"].replace("same", "gsm8k")).to_parquet(folder / "scores.parquet", index=False)
+    text = paper.document(paper.load(), read(folder))
+    section = _section(text, "Table 1, GSM8K test")
+    assert re.search(r"\| Teacher \| 92\.27 \| [\d.]+ \[[\d.]+, [\d.]+\] \|", section)
+    assert "| Mini-LLM | – | failed: loss became infinite at step 7 |" in section
+    assert "**another constraint**: d = 0.2 nats, mean reading" in text
+    assert "not comparable to the paper's" not in text
+
+
+def test_a_number_of_an_unknown_method_is_refused(tmp_path: Path) -> None:
+    content = yaml.safe_load(paper.NUMBERS.read_text(encoding="utf-8"))
+    content["numbers"][0]["method"] = "ppo"
+    path = tmp_path / "numbers.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(UserError, match="unknown method 'ppo'"):
+        paper.load(path)

@@ -1,0 +1,70 @@
+"""What a plan's ids depend on, and what they do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from study import code
+from study.plan import make_plan
+from study.threshold import threshold
+from training.errors import UserError
+
+
+def test_runs_of_the_micro_size() -> None:
+    plan = make_plan("micro")
+    methods = [run for run in plan.runs.values() if run.kind == "method"]
+    assert {run.method for run in methods} == {"cmdp", "soft_lagrangian", "gkd", "grpo", "minillm"}
+    assert len({run.seed for run in methods}) >= 3
+    assert {run.method for run in plan.runs.values()} >= {"teacher", "student", "answer_key", "always_wrong", "random"}
+
+
+def test_only_methods_that_need_the_threshold_depend_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from study.config import Size
+
+    before = make_plan("micro")
+    load = Size.model_validate(make_plan("micro").size.model_dump(by_alias=True))
+    changed = load.model_copy(update={"threshold": load.threshold.model_copy(update={"d": 9.0, "calibrate": None})})
+    monkeypatch.setattr("study.plan.load_size", lambda name: changed)
+    after = make_plan("micro")
+    gone = {before.runs[i].method for i in before.runs.keys() - after.runs.keys()}
+    assert gone == {"cmdp"}
+
+
+def test_white_space_comments_and_docstrings_do_not_count(tmp_path: Path) -> None:
+    first, second, third = (tmp_path / f"{name}.py" for name in "abc")
+    first.write_text('"""Doc."""\nx = 1\n')
+    second.write_text('"""Other."""\n\n\nx   =  1  # why\n')
+    third.write_text("x = 2\n")
+    assert code.code_hash(str(first)) == code.code_hash(str(second))
+    assert code.code_hash(str(first)) != code.code_hash(str(third))
+
+
+def test_imports_are_followed() -> None:
+    files = set()
+    waiting = [code.ROOT / "training" / "train.py"]
+    while waiting:
+        path = waiting.pop()
+        if path not in files:
+            files.add(path)
+            waiting += code._imports(path)
+    names = {path.stem for path in files}
+    assert {"train", "loop", "batch", "divergence", "constraint", "answers"} <= names
+    assert not any("evaluation" in path.parts for path in files)
+
+
+def test_a_given_threshold_is_passed_on() -> None:
+    assert threshold({"d": 0.2, "calibrate": None, "reading": "mean"}, None) == {"d": 0.2, "source": "given"}
+
+
+def test_a_calibrated_threshold_is_the_quantile_of_the_last_measurement(tmp_path: Path) -> None:
+    curves = tmp_path / "curves.jsonl"
+    curves.write_text('{"reward": [1], "kl_mean": [9]}\n{"reward": [1, 0, 1], "kl_mean": [0.1, 0.3, 0.2]}\n')
+    params = {"d": None, "calibrate": 0.5, "reading": "mean", "run": "gkd"}
+    found = threshold(params, curves)
+    assert found["d"] == pytest.approx(0.2)
+    assert "0.5-quantile of 3 responses of run gkd" in found["source"]
+    curves.write_text("")
+    with pytest.raises(UserError, match="no measurement"):
+        threshold(params, curves)

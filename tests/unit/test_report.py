@@ -1,0 +1,146 @@
+"""The report: self-contained, complete, and safe against what models write."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from evaluation import report, tables
+from evaluation.collected import read
+from evaluation.figures import __main__ as figures
+from evaluation.report_samples import exhibits
+from tests.unit.synthetic import TESTS, write_collected
+from training.errors import UserError
+
+ATTACK = '7 + 5 = 12 <script>alert("x")</script> </pre><img src=x onerror=alert(1)> #### 9'
+
+
+def _write_samples(collected: Path, runs: Path) -> None:
+    for run in json.loads((collected / "runs.json").read_text(encoding="utf-8"))["runs"]:
+        (runs / run["run"]).mkdir(parents=True)
+        rows = [
+            {
+                "test": test, "decoding": "sampled", "prompt_id": f"{test}-{prompt:04d}", "sample": sample,
+                "prompt": "p", "question": f"How many, {test} {prompt}?", "answer": "9", "response": ATTACK,
+                "tokens": [1], "finished": prompt != 1, "chain": None,
+            }
+            for test in TESTS for prompt in range(4) for sample in range(2)
+        ]  # fmt: skip
+        text = "\n".join(json.dumps(row) for row in rows)
+        (runs / run["run"] / "samples.jsonl").write_text(text, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with everything the report needs, and `report.html`."""
+    root = tmp_path_factory.mktemp("report")
+    collected = write_collected(root / "collected", seeds=2, prompts=4, steps=2, failed=("gkd",), note="<b>smoke</b>")
+    _write_samples(collected, root / "runs")
+    tables.main(["--collected", str(collected), "--out", str(root / "tables")])
+    figures.main(["--collected", str(collected), "--out", str(root / "figures")])
+    names = ("collected", "tables", "figures", "runs")
+    report.main([x for n in names for x in (f"--{n}", str(root / n))] + ["--out", str(root / "report.html")])
+    return root
+
+
+@pytest.fixture(scope="module")
+def page(built: Path) -> str:
+    return (built / "report.html").read_text(encoding="utf-8")
+
+
+class _Tags(HTMLParser):
+    """Tags and attributes as a browser would see them, and whether they nest."""
+
+    VOID = frozenset({"meta", "link", "img", "br"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def tags(page: str) -> list[tuple[str, dict[str, str | None]]]:
+    parser = _Tags()
+    parser.feed(page)
+    assert parser.open == []
+    return parser.seen
+
+
+def test_what_models_write_is_text(page: str, tags: list[tuple[str, dict[str, str | None]]]) -> None:
+    assert "&lt;script&gt;alert(" in page
+    assert not [tag for tag, _ in tags if tag == "script"]
+    assert not [name for _, attributes in tags for name in attributes if name.startswith("on")]
+    assert "&lt;b&gt;smoke&lt;/b&gt;" in page
+
+
+def test_nothing_is_loaded_from_elsewhere(page: str, tags: list[tuple[str, dict[str, str | None]]]) -> None:
+    links = [value for _, attributes in tags for name, value in attributes.items() if name in {"src", "href"}]
+    assert [link for link in links if link and not link.startswith(("data:", "#"))] == []
+    assert "@import" not in page
+    assert "url(" not in page
+    assert sum(tag == "img" for tag, _ in tags) == 4
+
+
+def test_the_order_is_summary_main_figures_tables_samples_provenance(page: str) -> None:
+    found = re.findall(r'<section id="(\w+)"', page)
+    assert found == ["summary", "main", "figures", "tables", "samples", "provenance"]
+
+
+def test_tables_show_the_very_cells_of_the_table_files(built: Path, page: str) -> None:
+    line = next(li for li in (built / "tables" / "main.md").read_text().splitlines() if li.startswith("| CMDP "))
+    for cell in line.strip("| ").split(" | "):
+        assert f"<td>{cell}</td>" in page
+    assert '<td class="gap" colspan="5">failed: loss became infinite at step 7</td>' in page
+
+
+def test_dark_phone_and_print_have_their_rules(page: str) -> None:
+    for rule in ("prefers-color-scheme: dark", "max-width: 40rem", "@media print", 'name="viewport"'):
+        assert rule in page
+
+
+def test_two_methods_stand_side_by_side_with_their_scores(built: Path) -> None:
+    size = read(built / "collected")
+    found = exhibits(size, built / "runs", prompts=2)
+    assert [e.prompt_id for e in found] == [f"{test}-{i:04d}" for test in TESTS for i in range(2)]
+    assert {tuple(a.label for a in e.answers) for e in found} == {("CMDP", "GRPO")}
+    row = size.row("world", "cmdp")
+    assert row is not None
+    kl = size.scores(row, "same", "kl_mean")[0]
+    assert found[0].answers[0].kl == pytest.approx(kl[0, 0])
+    assert found[0].answers[0].within == (kl[0, 0] <= 0.2)
+    assert (found[0].answers[0].finished, found[1].answers[0].finished) == (True, False)
+
+
+def test_the_summary_counts_failures_and_controls(built: Path) -> None:
+    text = " ".join(report.summary(read(built / "collected")))
+    assert "2 of its runs failed" in text
+    assert re.search(r"\d+ of 10 controls are in range, 1 not measured", text)
+
+
+def test_equal_input_gives_equal_bytes(built: Path, page: str) -> None:
+    size = read(built / "collected")
+    shown = exhibits(size, built / "runs")
+    again = report.render(size, report.tables(built / "tables"), report.pictures(built / "figures"), shown)
+    assert again == page
+
+
+def test_missing_parts_are_named(built: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"run evaluation\.tables"):
+        report.tables(tmp_path)
+    with pytest.raises(UserError, match=r"run evaluation\.figures"):
+        report.pictures(tmp_path)
+    with pytest.raises(UserError, match="no readable samples"):
+        exhibits(read(built / "collected"), tmp_path)

@@ -1,0 +1,184 @@
+"""Table files: their numbers, their forms, gaps, controls and byte stability."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from evaluation import tables
+from evaluation.collected import Collected, read
+from evaluation.controls import checks
+from evaluation.statistics import Estimate
+from evaluation.table_files import (
+    Column,
+    Line,
+    Table,
+    read_markdown,
+    replace_folder,
+    to_csv,
+    to_latex,
+    to_markdown,
+)
+from tests.unit.synthetic import write_collected
+from training.errors import UserError
+
+NAMES = ("main", "win_matrix", "readings", "cost", "controls")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_collected(tmp_path_factory.mktemp("collected"), prompts=40, steps=2, failed=("grpo",), note="A & B.")
+
+
+@pytest.fixture(scope="module")
+def size(folder: Path) -> Collected:
+    return read(folder)
+
+
+def _cells(table: Table) -> dict[tuple[str, str, str], dict[str, str]]:
+    rows = csv.DictReader(io.StringIO(to_csv(table)))
+    return {(row["group"], row["row"], row["column"]): row for row in rows}
+
+
+def test_every_table_is_written_in_three_forms_and_stale_files_go(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results" / "tables"
+    out.mkdir(parents=True)
+    (out / "stale.csv").write_text("old")
+    tables.main(["--collected", str(folder), "--out", str(out)])
+    assert {path.name for path in out.iterdir()} == {f"{n}.{end}" for n in NAMES for end in ("csv", "md", "tex")}
+    assert [path.name for path in out.parent.iterdir()] == ["tables"]
+
+
+def test_equal_input_gives_equal_bytes(folder: Path, size: Collected, tmp_path: Path) -> None:
+    shuffled = shutil.copytree(folder, tmp_path / "again")
+    scores = pd.read_parquet(shuffled / "scores.parquet").sample(frac=1, random_state=3)
+    scores.to_parquet(shuffled / "scores.parquet", index=False)
+    assert tables.files(tables.all_tables(read(shuffled))) == tables.files(tables.all_tables(size))
+
+
+def test_main_numbers_are_the_scores_in_percent_with_counts(size: Collected) -> None:
+    row = size.row("world", "cmdp")
+    assert row is not None
+    correct, kl = size.stacked(row, "same", "correct"), size.stacked(row, "same", "kl_mean")
+    assert correct is not None
+    assert kl is not None
+    cells = _cells(tables.main_table(size))
+    group = "Same distribution (pair world)"
+    fac, cs = cells[group, "CMDP", "fac"], cells[group, "CMDP", "cs"]
+    assert float(fac["estimate"]) == pytest.approx(100 * correct.mean())
+    assert float(cs["estimate"]) == pytest.approx(100 * np.mean(kl <= 0.2))
+    assert float(cells[group, "CMDP", "kl"]["estimate"]) == pytest.approx(kl.mean())
+    assert (fac["prompts"], fac["samples"], fac["seeds"], fac["unit"]) == ("40", "4", "3", "%")
+    assert float(fac["low"]) < float(fac["estimate"]) < float(fac["high"])
+
+
+def test_settings_are_rows_of_their_own(size: Collected) -> None:
+    labels = {row for _, row, _ in _cells(tables.main_table(size))}
+    assert {"GKD-GRPO λ=0.001", "GKD-GRPO λ=0.01", "GKD-GRPO λ=0.1", "GKD-GRPO λ=1"} <= labels
+
+
+def test_a_failed_method_is_a_gap_that_says_why(size: Collected) -> None:
+    table = tables.main_table(size)
+    gap = _cells(table)["Longer chains (pair world)", "GRPO", "fac"]
+    assert (gap["estimate"], gap["text"]) == ("", "failed: loss became infinite at step 7")
+    assert "| GRPO | failed: loss became infinite at step 7 |" in to_markdown(table)
+    assert r"GRPO & \multicolumn{5}{l}{failed: loss became infinite at step 7}" in to_latex(table)
+
+
+def test_a_missing_seed_is_said_in_the_row(folder: Path, tmp_path: Path) -> None:
+    partial = shutil.copytree(folder, tmp_path / "partial")
+    index = json.loads((partial / "runs.json").read_text())
+    next(run for run in index["runs"] if run["run"] == "world-gkd-1").update(status="failed", why="stopped")
+    (partial / "runs.json").write_text(json.dumps(index))
+    cells = _cells(tables.main_table(read(partial)))
+    assert cells["Same distribution (pair world)", "GKD (2 of 3 seeds)", "fac"]["seeds"] == "2"
+
+
+def test_captions_name_size_d_reading_tests_n_seeds_and_note(size: Collected) -> None:
+    for table in tables.all_tables(size):
+        for part in ("tiny", "d = 0.2 nats (given)", "mean reading", "Longer chains", "eeds: ", "Note: A & B."):
+            assert part in table.caption, (table.name, part)
+    assert "n = 40 prompts × 4 samples" in tables.main_table(size).caption
+
+
+def test_one_seed_is_said_and_has_no_cost_interval(tmp_path: Path) -> None:
+    table = tables.cost_table(read(write_collected(tmp_path, seeds=1, prompts=6, steps=2)))
+    assert "conditional on it" in table.caption
+    assert "(no interval)" in to_markdown(table)
+    assert _cells(table)["Pair world", "GKD", "wall_s"]["low"] == ""
+
+
+def test_win_matrix_keeps_ties_and_losses_in_the_csv(size: Collected) -> None:
+    table = tables.win_table(size)
+    cells = _cells(table)
+    key = ("Same distribution (pair world)", "CMDP")
+    shares = [float(cells[*key, f"{kind} GKD"]["estimate"]) for kind in ("win", "tie", "loss")]
+    assert sum(shares) == pytest.approx(100.0)
+    assert "tie GKD" not in to_markdown(table)
+
+
+def test_text_is_escaped_in_both_forms() -> None:
+    line = Line("a_b & 5% | λ≤1 <x>", {"x": Estimate(1.26, 1.0, 1.5, 2, 2, 1), "y": None})
+    table = Table("t_1", "T", "cap_tion #1", (Column("x", "X"), Column("y", "Y")), (("", (line,)),))
+    assert "| a_b & 5% \\| λ≤1 <x> | 1.3 [1.0, 1.5] | – |" in to_markdown(table)
+    assert r"a\_b \& 5\% | $\lambda$$\leq$1 $<$x$>$ & 1.3 [1.0, 1.5] & -- \\" in to_latex(table)
+    assert r"\caption{T. cap\_tion \#1}" in to_latex(table)
+
+
+def test_markdown_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    line = Line("a | b \\ c", {"x": "1 [0, 2]"})
+    table = Table("t", "Title", "Caption.", (Column("x", "X"),), (("Group | 1", (line,)),))
+    (tmp_path / "t.md").write_text(to_markdown(table), encoding="utf-8")
+    found = read_markdown(tmp_path / "t.md")
+    assert (found.name, found.title, found.caption, found.heading) == ("t", "Title", "Caption.", ("", "X"))
+    assert found.rows == (("**Group | 1**", ""), ("a | b \\ c", "1 [0, 2]"))
+
+
+def test_replacing_a_folder_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    replace_folder(tmp_path / "out", {"a.txt": "1"})
+    replace_folder(tmp_path / "out", {"b.txt": "2"})
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["out", "out/b.txt"]
+
+
+def test_controls_pass_in_the_regime_and_name_what_did_not_run(size: Collected) -> None:
+    verdicts = {check.name: check.verdict for check in checks(size, "world")}
+    assert verdicts.pop("GRPO after training, CS, Same distribution") == "failed: loss became infinite at step 7"
+    assert set(verdicts.values()) == {"ok"}
+    assert len(verdicts) == 10
+
+
+def test_controls_notice_a_broken_scorer(folder: Path, tmp_path: Path) -> None:
+    broken = shutil.copytree(folder, tmp_path / "broken")
+    scores = pd.read_parquet(broken / "scores.parquet")
+    wrong = (scores["run"] == "world-always_wrong-0") & (scores["metric"] == "correct") & (scores["sample"] == 0)
+    scores.loc[wrong & (scores["prompt"] == "same-0000"), "value"] = 1.0
+    scores.to_parquet(broken / "scores.parquet", index=False)
+    verdicts = {check.name: check.verdict for check in checks(read(broken), "world")}
+    assert verdicts["Always wrong, FAC"] == "out of range"
+    assert verdicts["Answer key, FAC"] == "ok"
+
+
+def test_bad_input_is_one_sentence(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"run evaluation\.collect"):
+        read(tmp_path / "nowhere")
+    holes = shutil.copytree(folder, tmp_path / "holes")
+    scores = pd.read_parquet(holes / "scores.parquet")
+    scores.loc[
+        (scores["run"] == "world-gkd-0") & (scores["metric"] == "kl_mean") & (scores["sample"] == 1), "value"
+    ] = np.nan
+    scores.to_parquet(holes / "scores.parquet", index=False)
+    with pytest.raises(UserError, match="'kl_mean' is undefined for 40 of 160 sampled responses"):
+        tables.main_table(read(holes))
+    unbounded = shutil.copytree(folder, tmp_path / "unbounded")
+    index = json.loads((unbounded / "runs.json").read_text())
+    del index["pairs"]["world"]["regime"]["grpo_cs_max"]
+    (unbounded / "runs.json").write_text(json.dumps(index))
+    with pytest.raises(UserError, match="'grpo_cs_max' is missing"):
+        checks(read(unbounded), "world")

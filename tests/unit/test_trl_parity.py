@@ -1,0 +1,139 @@
+"""Same weights, same rollouts, same numbers: our losses and gradients against TRL's own trainers.
+
+TRL computes everything itself here: padding, advantages from the rewards, the forward passes, the loss. Given are
+the weights, the sampled ids and the rewards. Tolerance: 1e-5 relative, plus 1e-6 for gradients, in float32.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from huggingface_hub import constants
+
+from tests import tiny
+from training.batch import Batch
+from training.folders import find_folders
+from training.rollout import Rollouts
+from world import tokenizer
+
+FOLDERS = find_folders()
+VOCABULARY = len(tokenizer.vocabulary())
+UNEVEN, EQUAL = [4, 1, 6, 2, 3, 5, 6, 1], [5] * 8
+REWARDS = [1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0]
+TOLERANCE = {"rtol": 1e-5, "atol": 1e-6}
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:.*rollout_func:UserWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TRL reports its use over the network unless told not to."""
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
+
+
+def rolled(lengths: list[int]) -> Rollouts:
+    """Prompts of uneven length, so that left padding takes part."""
+    return tiny.rollouts([3, 3, 3, 3, 5, 5, 5, 5], lengths, vocab=VOCABULARY)
+
+
+def common(folder: Path) -> dict[str, Any]:
+    """Plain float32 on the CPU, all rows at once, nothing written or reported."""
+    return {
+        "output_dir": str(folder), "report_to": "none", "bf16": False, "use_cpu": True, "disable_tqdm": True,
+        "gradient_checkpointing": False, "per_device_train_batch_size": 8, "max_completion_length": 6,
+    }  # fmt: skip
+
+
+def lists(ids: torch.Tensor, mask: torch.Tensor) -> list[list[int]]:
+    """Unpadded rows."""
+    return [row[keep].tolist() for row, keep in zip(ids, mask.bool(), strict=True)]
+
+
+def trl_grpo(rollouts: Rollouts, folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss and gradient of TRL's `GRPOTrainer` on these rollouts."""
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer
+
+    given = {
+        "prompt_ids": lists(rollouts.prompt, rollouts.prompt_mask),
+        "completion_ids": lists(rollouts.response, rollouts.mask),
+        "logprobs": None,
+    }
+    student = tiny.llama(1, vocab=VOCABULARY)
+    config = GRPOConfig(
+        num_generations=4, loss_type="grpo", beta=0.0, epsilon=0.2, scale_rewards="group", **common(folder)
+    )
+    trainer = GRPOTrainer(
+        student, lambda completions, **_: REWARDS, config, Dataset.from_list([{"prompt": "a"}] * 2),
+        processing_class=tokenizer.build(), rollout_func=lambda prompts, trainer: given,
+    )  # fmt: skip
+    trainer.current_gradient_accumulation_steps = 1
+    inputs = trainer._generate_and_score_completions([{"prompt": "a"}] * 8)
+    loss = trainer.compute_loss(student.train(), inputs)
+    return loss.detach(), tiny.gradients(student, loss)
+
+
+def trl_distillation(rollouts: Rollouts, beta: float, folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss and gradient of TRL's `DistillationTrainer` on these rollouts."""
+    from datasets import Dataset
+    from trl import DistillationConfig, DistillationTrainer
+
+    student, teacher = tiny.llama(1, vocab=VOCABULARY), tiny.llama(2, vocab=VOCABULARY)
+    config = DistillationConfig(beta=beta, **common(folder))
+    trainer = DistillationTrainer(
+        student, teacher, config, Dataset.from_list([{"prompt": "a"}] * 8), processing_class=tokenizer.build()
+    )
+    inputs = {
+        "prompt_ids": rollouts.prompt, "prompt_mask": rollouts.prompt_mask,
+        "completion_ids": rollouts.response, "completion_mask": rollouts.mask.long(),
+        "num_items_in_batch": rollouts.mask.sum(),
+    }  # fmt: skip
+    loss = trainer.compute_loss(student.train(), inputs)
+    return loss.detach(), tiny.gradients(student, loss)
+
+
+def ours(name: str, rollouts: Rollouts, **settings: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss and gradient of our method on the same."""
+    student, teacher = tiny.llama(1, vocab=VOCABULARY), tiny.llama(2, vocab=VOCABULARY)
+    rewards, group = torch.tensor(REWARDS)[: rollouts.size], torch.arange(2).repeat_interleave(4)[: rollouts.size]
+    batch = Batch(rollouts, rewards, group, student, teacher.requires_grad_(False))
+    folder = FOLDERS[name]
+    loss, _ = folder.load()(folder.grid(settings, "test")[0]).loss(batch)
+    return loss.detach(), tiny.gradients(student, loss)
+
+
+@pytest.mark.parametrize("lengths", [UNEVEN, EQUAL], ids=["uneven", "equal"])
+def test_grpo_is_trls(lengths: list[int], tmp_path: Path) -> None:
+    rollouts = rolled(lengths)
+    loss, gradient = trl_grpo(rollouts, tmp_path)
+    our_loss, our_gradient = ours("grpo", rollouts)
+    assert gradient.abs().max() > 1e-2
+    torch.testing.assert_close(our_loss, loss, **TOLERANCE)
+    torch.testing.assert_close(our_gradient, gradient, **TOLERANCE)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.1, 0.5, 1.0])
+def test_gkd_is_trls_where_responses_are_equally_long(beta: float, tmp_path: Path) -> None:
+    rollouts = rolled(EQUAL)
+    loss, gradient = trl_distillation(rollouts, beta, tmp_path)
+    our_loss, our_gradient = ours("gkd", rollouts, beta=beta)
+    assert gradient.abs().max() > 1e-2
+    torch.testing.assert_close(our_loss, loss, **TOLERANCE)
+    torch.testing.assert_close(our_gradient, gradient, **TOLERANCE)
+
+
+def test_trl_averages_over_tokens_and_we_over_responses(tmp_path: Path) -> None:
+    """The one difference: TRL weights each response by its length, so ours times the lengths gives TRL's."""
+    rollouts = rolled(UNEVEN)
+    loss, gradient = trl_distillation(rollouts, 1.0, tmp_path)
+    shares = rollouts.lengths / rollouts.lengths.sum()
+    losses, gradients = zip(*(ours("gkd", rollouts.rows(slice(i, i + 1))) for i in range(rollouts.size)), strict=True)
+    torch.testing.assert_close(shares @ torch.stack(losses), loss, **TOLERANCE)
+    torch.testing.assert_close(shares @ torch.stack(gradients), gradient, **TOLERANCE)
+    assert (ours("gkd", rollouts)[1] - gradient).norm() > 0.1 * gradient.norm(), "the two averages do differ"
