@@ -23,7 +23,8 @@ from training.errors import UserError, cli
 
 KEYS = ["test", "decoding", "prompt", "sample"]
 METRICS = [
-    "correct", "extracted", "finished", "tokens", "kl_mean", "kl_sum", "kl_prefix", "reasoning", "sound",
+    "correct", "extracted", "finished", "tokens", "kl_mean", "kl_sum", "kl_prefix", "kl_k1", "kl_k3", "reasoning",
+    "sound",
 ]  # fmt: skip
 SCORES = ["run", *KEYS, "metric", "value"]
 CURVES = ["run", "step", "response", "reward", "kl", "kl_sum", "kl_prefix", "length"]

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 KEYS = ("test", "decoding", "prompt", "sample")
 TEXT_SCORES = ("correct", "extracted", "finished", "tokens", "reasoning", "sound")
 READINGS = ("mean", "sum", "prefix")  # of training.constraint, which imports torch
-KL_COLUMNS = [f"kl_{name}" for name in READINGS]
+ESTIMATORS = ("k1", "k3")  # one-token estimates of the same KL, mean per response token
+KL_COLUMNS = [f"kl_{name}" for name in (*READINGS, *ESTIMATORS)]
 REPORT_EVERY_S = 10.0
 
 Row = dict[str, Any]
@@ -55,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
     if given.policy and not given.teacher:
         raise UserError("--teacher is missing; give the teacher's model folder, or no --policy for a control")
     rows = read_samples(given.samples)
-    readings = np.full((len(rows), len(READINGS)), np.nan)
+    readings = np.full((len(rows), len(KL_COLUMNS)), np.nan)
     if given.policy and rows:
         readings = measure(rows, given.policy, given.teacher, given.dtype, given.micro_tokens)
     given.out.parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +79,7 @@ def read_samples(path: Path) -> list[Row]:
 
 
 def table(rows: list[Row], readings: NDArray[np.float64]) -> pd.DataFrame:
-    """One row per response: keys, scores of the text, readings of the divergence `(N, 3)`; all scores float64."""
+    """One row per response: keys, scores of the text, columns of the divergence `(N, 5)`; all scores float64."""
     scores = pd.DataFrame([text_scores(row) for row in rows], columns=list(TEXT_SCORES), dtype="float64")
     keys = {
         "test": pd.array([row["test"] for row in rows], dtype="str"),
@@ -108,7 +109,8 @@ def text_scores(row: Row) -> dict[str, float]:
 
 
 def measure(rows: list[Row], policy: str, teacher: str, dtype: str, micro_tokens: int) -> NDArray[np.float64]:
-    """Mean, sum and largest running mean of the exact per-token KL(policy || teacher), `(N, 3)`.
+    """Mean, sum and largest running mean of the exact per-token KL(policy || teacher), and its k1 and k3
+    estimates (means per token), `(N, 5)`.
 
     Responses of similar length share a pass of at most `micro_tokens` tokens, so memory is bounded. Rows
     without tokens stay NaN. Raises `UserError` where the two models have different vocabularies.
@@ -116,10 +118,10 @@ def measure(rows: list[Row], policy: str, teacher: str, dtype: str, micro_tokens
     quieten()
     import torch
 
-    from training.batch import token_divergence
+    from training.batch import token_kl
     from training.constraint import response_costs
-    from training.divergence import reverse_kl
     from training.models import check_same_vocabulary, load_policy, load_tokenizer
+    from training.policy_gradient import mean_over_tokens
     from training.prompt import encode
 
     tokenizer = load_tokenizer(policy)
@@ -127,12 +129,13 @@ def measure(rows: list[Row], policy: str, teacher: str, dtype: str, micro_tokens
     student, reference = load_policy(policy, dtype), load_policy(teacher, dtype)
     ids = {text: encode(tokenizer, text) for text in dict.fromkeys(row["prompt"] for row in rows)}
     prompts, responses = [ids[row["prompt"]] for row in rows], [row["tokens"] for row in rows]
-    readings = np.full((len(rows), len(READINGS)), np.nan)
+    readings = np.full((len(rows), len(KL_COLUMNS)), np.nan)
     for chosen in _micro_batches(prompts, responses, micro_tokens):
         rollouts = forced([prompts[i] for i in chosen], [rows[i] for i in chosen], student.device)
-        kl = token_divergence(student, reference, rollouts, reverse_kl).double()
-        costs = response_costs(kl, rollouts.mask)
-        readings[chosen] = torch.stack([costs[name] for name in READINGS], 1).cpu().numpy()
+        kl = {name: values.double() for name, values in token_kl(student, reference, rollouts).items()}
+        costs = response_costs(kl["exact"], rollouts.mask)
+        columns = [costs[name] for name in READINGS] + [mean_over_tokens(kl[e], rollouts.mask) for e in ESTIMATORS]
+        readings[chosen] = torch.stack(columns, 1).cpu().numpy()
     return readings
 
 

@@ -13,7 +13,11 @@ difference of mean squares from three seeds can come out far too small by chance
 narrower than the one from the seeds alone or the prompts alone. With one seed the interval is conditional on
 that seed: `seeds = 1` in the result says so.
 
-Simulated coverage at nominal 95 % is in docs/metrics.md and held by tests/unit/test_statistics.py.
+Coverage at nominal 95 %, simulated with 4000 studies of 100 prompts x 4 samples and 1, 3 or 5 seeds: means
+94.2-95.7 % (normal scores, seed spread from none to dominant) and 93.6-95.1 % (skewed scores like a KL); rates
+95.0-96.9 % around one half and 95.3-99.3 % near 1, where Clopper-Pearson is conservative. It falls to 89-92 %
+only where the seeds differ wildly and skewly (a KL that varies by a factor of 1.8 from seed to seed). The test
+of this file holds the main cases.
 """
 
 from dataclasses import dataclass

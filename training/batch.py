@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from training.divergence import Integrand, log_policy, with_floor
+from training.divergence import Integrand, log_policy, reverse_kl, with_floor
 from training.policy_gradient import mean_over_tokens
 from training.rollout import Rollouts, positions
 
@@ -141,6 +141,20 @@ def hidden_states(model: PreTrainedModel, rollouts: Rollouts) -> Tensor:
 def token_divergence(
     student: PreTrainedModel, teacher: PreTrainedModel, rollouts: Rollouts, integrand: Integrand
 ) -> Tensor:
-    """Exact divergence at each response position, `(B, T)`, without gradient: the scorer's measurement."""
+    """Exact divergence at each response position, `(B, T)`, without gradient."""
     zeros = torch.zeros(rollouts.size, device=rollouts.response.device)
     return Batch(rollouts, zeros, zeros.long(), student, teacher).expectation(integrand)
+
+
+@torch.no_grad()
+def token_kl(student: PreTrainedModel, teacher: PreTrainedModel, rollouts: Rollouts) -> dict[str, Tensor]:
+    """`KL(pi || mu)` at each response position, each `(B, T)`: `exact`, and from the sampled token `k1` and `k3`.
+
+    With `r = mu(a)/pi(a)` of the sampled token: `k1 = -log r`, `k3 = r - 1 - log r`. All three have the same
+    expectation; the exact one is their Rao-Blackwell version (arXiv 2504.10637).
+    """
+    zeros = torch.zeros(rollouts.size, device=rollouts.response.device)
+    batch = Batch(rollouts, zeros, zeros.long(), student, teacher)
+    exact = batch.expectation(reverse_kl)
+    log_ratio = torch.where(rollouts.mask, batch.teacher_logp - batch.logp, 0.0)
+    return {"exact": exact, "k1": -log_ratio, "k3": log_ratio.exp() - 1 - log_ratio}

@@ -5,9 +5,10 @@
     G_t = Σ_{t'>t} r_t' / (T - t),  undivided where `length_normalised` is false
 
 Source: Gu et al., arXiv 2306.08543, eqs. (3)-(5) and algorithm 1. The first term is the exact single-step part,
-Σ_v π(v) r_t(v), the second the long-term part. Kept: length-normalised return, teacher-mixed sampling with
-per-step importance weights w_t = π / (α μ + (1-α) π) (setting `teacher_mix`). Dropped: the language-modelling
-loss on a pre-training corpus (there is none here) and several updates per batch.
+Σ_v π(v) r_t(v), the second the long-term part. Kept: length-normalised return, teacher-mixed sampling (setting
+`teacher_mix`) with importance weights, for one token π / (α μ + (1-α) π). `weights: step` takes the token's own as
+w_t, as the source does: less variance, but biased; `sequence` takes the product over the whole response: unbiased.
+Dropped: the language-modelling loss on a pre-training corpus (there is none here), several updates per batch.
 """
 
 from __future__ import annotations
@@ -52,4 +53,5 @@ class Method(Base):
         if self.teacher_mix == 0.0:
             return torch.ones_like(old)
         mixture = self.teacher_mix * batch.teacher_logp.exp() + (1 - self.teacher_mix) * old.exp()
-        return torch.where(batch.mask, old.exp() / mixture, 0.0)
+        step = torch.where(batch.mask, old.exp() / mixture, 1.0)
+        return step if self.settings["weights"] == "step" else step.prod(1, keepdim=True).expand_as(step)

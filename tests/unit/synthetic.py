@@ -82,17 +82,23 @@ def write_collected(
                 curves.append(_curves(rng, name, level, steps))
                 costs.append({"run": name, **_cost(rng)})
     folder.mkdir(parents=True, exist_ok=True)
-    tests = [{"name": key, "title": title} for key, title in TESTS.items()]
-    described = {
-        "student": "student of the world", "teacher": "teacher of the world", "reading": "mean", "tests": tests,
-        "threshold": {"d": D, "source": "given"}, "regime": REGIME,
-    }  # fmt: skip
-    index = {"size": "tiny", "title": "Synthetic size", "note": note, "pairs": {pair: described}, "runs": runs}
+    index = {"size": "tiny", "title": "Synthetic size", "note": note, "pairs": {pair: _pair()}, "runs": runs}
     (folder / "runs.json").write_text(json.dumps(index, ensure_ascii=False), encoding="utf-8")
     pd.concat(scores).to_parquet(folder / "scores.parquet", index=False)
     pd.concat(curves).to_parquet(folder / "curves.parquet", index=False)
     pd.DataFrame(costs).to_parquet(folder / "costs.parquet", index=False)
     return folder
+
+
+def _pair() -> dict[str, Any]:
+    return {
+        "student": "student of the world",
+        "teacher": "teacher of the world",
+        "reading": "mean",
+        "tests": [{"name": key, "title": title} for key, title in TESTS.items()],
+        "threshold": {"d": D, "source": "given"},
+        "regime": REGIME,
+    }
 
 
 def _scores(rng: np.random.Generator, run: str, level: Level, test: str, prompts: int, samples: int) -> pd.DataFrame:

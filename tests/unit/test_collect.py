@@ -21,7 +21,7 @@ def entry(run, kind="method", **more):
 
 def scores(kl=0.1, rows=3):
     table = {"test": "same", "decoding": "sampled", "prompt": [f"same-{i}" for i in range(rows)], "sample": 0}
-    values = dict.fromkeys(METRICS, 1.0) | dict.fromkeys(("kl_mean", "kl_sum", "kl_prefix"), kl)
+    values = dict.fromkeys(METRICS, 1.0) | dict.fromkeys([m for m in METRICS if m.startswith("kl_")], kl)
     return pd.DataFrame(table | values)
 
 

@@ -61,7 +61,7 @@ def test_points_stand_at_the_table_values_and_d_is_drawn(size: Collected) -> Non
     assert kl is not None
     assert correct is not None
     bars = [c for c in axis.containers if isinstance(c, ErrorbarContainer)]
-    points = {c.get_label(): c.lines[0].get_xydata()[0] for c in bars}
+    points = {c.get_label(): np.asarray(c.lines[0].get_xydata())[0] for c in bars}
     assert points["GKD"] == pytest.approx([kl.mean(), 100 * correct.mean()])
     assert "Mini-LLM" not in points
     assert any(np.array_equal(np.asarray(line.get_xdata()), [0.2, 0.2]) for line in axis.lines)

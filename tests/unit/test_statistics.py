@@ -127,12 +127,12 @@ def _measured(truth: float, draw: Callable[[], Array], interval: Callable[[Array
     return 100.0 * float(np.mean([estimate.low <= truth <= estimate.high for estimate in found]))
 
 
-# Measured with 4000 repeats: 94.5-96.5 for normal scores. The seed's standard deviation runs from none to dominant.
-@pytest.mark.parametrize("seeds", [1, 3, 5])
-@pytest.mark.parametrize("seed_spread", [0.0, 0.2, 0.6])
+# Measured with 4000 repeats: 94.2-95.7. The seed's standard deviation runs from none to dominant.
+# With one seed the interval is conditional on it, so there it has none.
+@pytest.mark.parametrize(
+    ("seeds", "seed_spread"), [(1, 0.0), (3, 0.0), (3, 0.2), (3, 0.6), (5, 0.0), (5, 0.2), (5, 0.6)]
+)
 def test_mean_intervals_cover_what_they_claim(seeds: int, seed_spread: float) -> None:
-    if seeds == 1 and seed_spread > 0:
-        seed_spread = 0.0  # one seed: the interval is conditional on it
     rng = np.random.default_rng(5)
 
     def draw() -> Array:
@@ -142,13 +142,10 @@ def test_mean_intervals_cover_what_they_claim(seeds: int, seed_spread: float) ->
     assert 92.5 <= _measured(0.0, draw, mean_interval) <= 99.0
 
 
-# Rates near 1 are covered conservatively, as Clopper-Pearson is: measured 95-99.7.
-@pytest.mark.parametrize("seeds", [1, 3, 5])
+# Measured with 4000 repeats: 95.0-96.9 around one half, 95.3-99.3 near 1 (conservative, as Clopper-Pearson is).
 @pytest.mark.parametrize("centre", [0.0, 4.0])
-@pytest.mark.parametrize("seed_spread", [0.0, 0.4])
+@pytest.mark.parametrize(("seeds", "seed_spread"), [(1, 0.0), (3, 0.0), (3, 0.4), (5, 0.0), (5, 0.4)])
 def test_proportion_intervals_cover_what_they_claim(seeds: int, centre: float, seed_spread: float) -> None:
-    if seeds == 1:
-        seed_spread = 0.0
     rng = np.random.default_rng(6)
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
     spread = np.sqrt(1.2**2 + 0.3**2 + seed_spread**2)

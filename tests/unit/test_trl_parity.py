@@ -55,8 +55,8 @@ def lists(ids: torch.Tensor, mask: torch.Tensor) -> list[list[int]]:
     return [row[keep].tolist() for row, keep in zip(ids, mask.bool(), strict=True)]
 
 
-def trl_grpo(rollouts: Rollouts, folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """Loss and gradient of TRL's `GRPOTrainer` on these rollouts."""
+def trl_grpo(rollouts: Rollouts, old: torch.Tensor | None, folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss and gradient of TRL's `GRPOTrainer` on these rollouts, sampled with log-probabilities `old`."""
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
@@ -75,7 +75,7 @@ def trl_grpo(rollouts: Rollouts, folder: Path) -> tuple[torch.Tensor, torch.Tens
     )  # fmt: skip
     trainer.current_gradient_accumulation_steps = 1
     inputs = trainer._generate_and_score_completions([{"prompt": "a"}] * 8)
-    loss = trainer.compute_loss(student.train(), inputs)
+    loss = trainer.compute_loss(student.train(), {**inputs, "old_per_token_logps": old})
     return loss.detach(), tiny.gradients(student, loss)
 
 
@@ -98,34 +98,46 @@ def trl_distillation(rollouts: Rollouts, beta: float, folder: Path) -> tuple[tor
     return loss.detach(), tiny.gradients(student, loss)
 
 
-def ours(name: str, rollouts: Rollouts, **settings: Any) -> tuple[torch.Tensor, torch.Tensor]:
+def ours(
+    name: str, rollouts: Rollouts, old: torch.Tensor | None = None, **settings: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Loss and gradient of our method on the same."""
     student, teacher = tiny.llama(1, vocab=VOCABULARY), tiny.llama(2, vocab=VOCABULARY)
     rewards, group = torch.tensor(REWARDS)[: rollouts.size], torch.arange(2).repeat_interleave(4)[: rollouts.size]
-    batch = Batch(rollouts, rewards, group, student, teacher.requires_grad_(False))
+    batch = Batch(rollouts, rewards, group, student, teacher.requires_grad_(False), old)
     folder = FOLDERS[name]
     loss, _ = folder.load()(folder.grid(settings, "test")[0]).loss(batch)
     return loss.detach(), tiny.gradients(student, loss)
 
 
+def expect_same(found: tuple[torch.Tensor, ...], expected: tuple[torch.Tensor, ...]) -> None:
+    """Loss and gradient agree to the stated tolerance, and the gradient is not small itself."""
+    assert expected[1].abs().max() > 1e-2
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, **TOLERANCE)
+
+
 @pytest.mark.parametrize("lengths", [UNEVEN, EQUAL], ids=["uneven", "equal"])
 def test_grpo_is_trls(lengths: list[int], tmp_path: Path) -> None:
     rollouts = rolled(lengths)
-    loss, gradient = trl_grpo(rollouts, tmp_path)
-    our_loss, our_gradient = ours("grpo", rollouts)
-    assert gradient.abs().max() > 1e-2
-    torch.testing.assert_close(our_loss, loss, **TOLERANCE)
-    torch.testing.assert_close(our_gradient, gradient, **TOLERANCE)
+    expect_same(ours("grpo", rollouts), trl_grpo(rollouts, None, tmp_path))
+
+
+def test_the_clip_is_trls(tmp_path: Path) -> None:
+    """Off policy: a third of the ratios leaves the clip range."""
+    rollouts = rolled(UNEVEN)
+    logp = Batch(rollouts, torch.zeros(8), torch.zeros(8).long(), tiny.llama(1, vocab=VOCABULARY), None).logp
+    noise = torch.randn(logp.shape, generator=torch.Generator().manual_seed(0))
+    old = torch.where(rollouts.mask, logp.detach() + 0.2 * noise, 0.0)
+    found = ours("grpo", rollouts, old)
+    expect_same(found, trl_grpo(rollouts, old, tmp_path))
+    assert (found[1] - ours("grpo", rollouts)[1]).norm() > 0.1 * found[1].norm()
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.1, 0.5, 1.0])
 def test_gkd_is_trls_where_responses_are_equally_long(beta: float, tmp_path: Path) -> None:
     rollouts = rolled(EQUAL)
-    loss, gradient = trl_distillation(rollouts, beta, tmp_path)
-    our_loss, our_gradient = ours("gkd", rollouts, beta=beta)
-    assert gradient.abs().max() > 1e-2
-    torch.testing.assert_close(our_loss, loss, **TOLERANCE)
-    torch.testing.assert_close(our_gradient, gradient, **TOLERANCE)
+    expect_same(ours("gkd", rollouts, beta=beta), trl_distillation(rollouts, beta, tmp_path))
 
 
 def test_trl_averages_over_tokens_and_we_over_responses(tmp_path: Path) -> None:
