@@ -68,8 +68,8 @@ class Table:
 
 
 def _number(value: float, digits: int) -> str:
-    """Fixed decimals; three significant digits with an exponent where those would show nothing."""
-    if value != 0.0 and (abs(value) >= 1e6 or (digits > 2 and abs(value) < 0.5 * 10**-digits)):
+    """Fixed decimals; an exponent where those would show nothing, but not for rounding errors below 1e-6."""
+    if abs(value) >= 1e6 or (digits > 2 and 1e-6 <= abs(value) < 0.5 * 10**-digits):
         return f"{value:.2e}"
     return f"{value:.{digits}f}".replace("-0." + "0" * digits, "0." + "0" * digits)
 

@@ -41,13 +41,13 @@ def with_floor(log_mu: Tensor) -> Tensor:
 
 def _weighted(log_p: Tensor, log_ratio: Tensor) -> Tensor:
     """`p * log_ratio` with `0 * anything = 0`, in value and in gradient."""
-    possible = log_p > -torch.inf
+    possible = log_p != -torch.inf  # NaN stays NaN
     return torch.where(possible, torch.where(possible, log_p, 0.0).exp() * log_ratio, 0.0)
 
 
 def _difference(log_p: Tensor, log_q: Tensor) -> Tensor:
     """`log p - log q`, 0 where p is 0 (the weight there is 0 too)."""
-    possible = log_p > -torch.inf
+    possible = log_p != -torch.inf  # NaN stays NaN
     return torch.where(possible, log_p, 0.0) - torch.where(possible, log_q, 0.0)
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,16 +21,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM
+from transformers.utils import logging
 
 from training.errors import TrainingFailed, UserError, cli
+from training.progress import Progress
+from training.schema import parse
 from world import tokenizer
 from world.grammar import EVERYONE, Chain, sample_problem
-from world.settings import WorldModel, parse
+from world.settings import WorldModel
 from world.styles import solve_noisily
 
 POOL = 32  # batches drawn, sorted by length and shuffled at a time, so that padding is little
 WARM_UP = 50  # steps of rising learning rate; a cosine to zero follows
-REPORT_EVERY = 2.0  # seconds
 CURVE_POINTS = 50
 
 Example = tuple[list[int], int]
@@ -96,7 +97,7 @@ def untrained(recipe: WorldModel) -> LlamaForCausalLM:
         num_attention_heads=recipe.heads,
         num_key_value_heads=recipe.heads,
         max_position_embeddings=tokenizer.LONGEST,
-        tie_word_embeddings=True,
+        initializer_range=0.5 / math.sqrt(recipe.width),  # the library's 0.02 learns far slower at this width
         pad_token_id=vocabulary[tokenizer.PAD],
         bos_token_id=eos,
         eos_token_id=eos,
@@ -117,11 +118,10 @@ def learning_rate(recipe: WorldModel, step: int) -> float:
     return recipe.lr * min(1.0, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def pretrain(model: LlamaForCausalLM, recipe: WorldModel, data: Path) -> list[float]:
+def pretrain(model: LlamaForCausalLM, recipe: WorldModel, data: Path, name: str) -> list[float]:
     """Train in place for `recipe.steps` steps; returns the loss of every step. Raises `TrainingFailed`."""
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
-    start = spoken = time.perf_counter()
-    losses: list[float] = []
+    progress, losses = Progress(name, recipe.steps), list[float]()
     for step, (ids, is_target) in zip(range(recipe.steps), batches(recipe, data), strict=False):
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(recipe, step)
@@ -133,10 +133,7 @@ def pretrain(model: LlamaForCausalLM, recipe: WorldModel, data: Path) -> list[fl
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):
             raise TrainingFailed(f"loss {losses[-1]} at step {step}")
-        now = time.perf_counter()
-        if now - spoken > REPORT_EVERY or step + 1 == recipe.steps:
-            spoken, left = now, (now - start) / (step + 1) * (recipe.steps - step - 1)
-            print(f"step {step + 1} of {recipe.steps}, loss {loss:.3f}, {left:.0f} s left", file=sys.stderr, flush=True)
+        progress.show(step + 1, loss=losses[-1])
     return losses
 
 
@@ -155,11 +152,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of data sets, to keep them out")
     parser.add_argument("--out", type=Path, required=True, help="folder for the model")
     arguments = parser.parse_args(argv)
-    recipe = parse(WorldModel, arguments.params)
+    recipe = parse(WorldModel, json.loads(arguments.params), "--params")
+    logging.disable_progress_bar()
     torch.set_num_threads(1)
     start = time.perf_counter()
     model = untrained(recipe)
-    losses = pretrain(model, recipe, arguments.data)
+    losses = pretrain(model, recipe, arguments.data, arguments.out.name)
     model.save_pretrained(arguments.out)
     tokenizer.build().save_pretrained(arguments.out)
     made = summary(recipe, losses, time.perf_counter() - start)

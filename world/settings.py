@@ -1,20 +1,18 @@
 """What can be set about the world: its data sets and the recipes of its models."""
 
-from typing import Annotated, TypeVar
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from training.errors import UserError
+from training.schema import Strict
 from world.styles import Style
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Steps = Annotated[int, Field(ge=1, le=8)]
 
 
-class WorldData(BaseModel):
+class WorldData(Strict):
     """Data sets: problems for training, for validation, and for each of the three tests."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int = Field(0, ge=0)
     train: int = Field(2000, ge=1, le=50_000)
@@ -32,14 +30,12 @@ class WorldData(BaseModel):
         return self
 
 
-class WorldModel(BaseModel):
+class WorldModel(Strict):
     """A model of the world: its size, the solutions it is trained on, and for how long.
 
     `styles` are the shares of the solution styles; `noise` is the probability, by style, that a step of a
     training solution goes wrong; `longer` is the share of training problems as long as the longest test.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     random: bool = False
     layers: int = Field(2, ge=1, le=8)
@@ -61,18 +57,3 @@ class WorldModel(BaseModel):
         if self.width % (2 * self.heads):
             raise ValueError("width must be a multiple of twice the number of heads")
         return self
-
-
-Settings = TypeVar("Settings", bound=BaseModel)
-
-
-def parse(kind: type[Settings], text: str) -> Settings:
-    """Settings of a kind from JSON text; raises `UserError` naming the faulty key and its value."""
-    try:
-        return kind.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise UserError(
-            f"--params of {kind.__name__}: '{where}' is {first['input']!r}: {first['msg']}; correct that value"
-        ) from error

@@ -15,8 +15,9 @@ from random import Random
 from typing import Any
 
 from training.errors import UserError, cli
+from training.schema import parse
 from world.grammar import FAMILIAR, HELD_OUT, Chain, Problem, retell, sample_problem
-from world.settings import WorldData, parse
+from world.settings import WorldData
 from world.styles import solve
 
 TESTS = ("same", "symbolic", "longer")
@@ -74,7 +75,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the jsonl files")
     arguments = parser.parse_args(argv)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for name, problems in data_sets(parse(WorldData, arguments.params)).items():
+    for name, problems in data_sets(parse(WorldData, json.loads(arguments.params), "--params")).items():
         lines = [json.dumps(row(f"{name}-{i:04d}", problem)) for i, problem in enumerate(problems)]
         (arguments.out / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

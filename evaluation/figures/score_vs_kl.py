@@ -27,9 +27,11 @@ def draw(size: Collected) -> Drawn:
         rows = size.rows(name, "method", "reference")
         for axis, test in zip(line, pair.tests, strict=False):
             points = _panel(axis, size, rows, test, looks(rows))
-            mark_threshold(axis, pair.threshold.d)
             axis.set(title=test.title, xlabel="mean KL per token (nats)")
+            axis.update_datalim([(pair.threshold.d, axis.dataLim.y0)])
+            axis.autoscale_view()
             fold(axis, "x", pair.threshold.d)
+            mark_threshold(axis, pair.threshold.d)
             shown += points.values()
             labels |= points.keys()
         for unused in line[len(pair.tests) :]:

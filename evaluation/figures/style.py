@@ -132,16 +132,21 @@ def error_bars(estimate: Estimate, scale: float = 1.0) -> list[list[float]] | No
 
 
 def mark_threshold(axis: Axes, d: float, label_at: float = 0.99) -> None:
-    """The threshold d as a dashed vertical line, named beside it at a height in axes fractions."""
+    """The threshold d as a dashed vertical line, named beside it at a height in axes fractions.
+
+    Call it when the axis has its limits: the name stands on the side that has room for it.
+    """
     axis.axvline(d, **D_LINE)
-    place: dict[str, Any] = {"ha": "left", "va": "top" if label_at > 0.5 else "bottom"}
-    axis.annotate(f"d = {d:g}", (d, label_at), xycoords=("data", "axes fraction"), xytext=(4, 0), **place, **D_NAME)
+    inside = axis.transAxes.inverted().transform(axis.transData.transform((d, 0.0)))[0]
+    side, shift = ("left", 4) if inside < 0.7 else ("right", -4)
+    place: dict[str, Any] = {"ha": side, "va": "top" if label_at > 0.5 else "bottom", "xytext": (shift, 0)}
+    axis.annotate(f"d = {d:.3g}", (d, label_at), xycoords=("data", "axes fraction"), **place, **D_NAME)
 
 
 def mark_level(axis: Axes, d: float) -> None:
     """The threshold d as a dashed horizontal line, named at its right end."""
     axis.axhline(d, **D_LINE)
-    axis.annotate(f"d = {d:g}", (1.0, d), xycoords=("axes fraction", "data"), xytext=(-3, 3), ha="right", **D_NAME)
+    axis.annotate(f"d = {d:.3g}", (1.0, d), xycoords=("axes fraction", "data"), xytext=(-3, 3), ha="right", **D_NAME)
 
 
 def fold(axis: Axes, which: Literal["x", "y"], d: float) -> None:
@@ -151,7 +156,7 @@ def fold(axis: Axes, which: Literal["x", "y"], d: float) -> None:
         scale = axis.set_xscale if which == "x" else axis.set_yscale
         scale("symlog", linthresh=2 * d, linscale=2.0)
         ticks = [0.0, d, 2 * d, *(t for t in (1.0, 2.0, 5.0, 10.0, 20.0, 50.0) if 2 * d * 1.5 < t <= high)]
-        (axis.set_xticks if which == "x" else axis.set_yticks)(ticks, [f"{tick:g}" for tick in ticks])
+        (axis.set_xticks if which == "x" else axis.set_yticks)(ticks, [f"{tick:.3g}" for tick in ticks])
         (axis.set_xlim if which == "x" else axis.set_ylim)(max(low, -0.2 * d), 1.3 * high)
 
 

@@ -1,0 +1,113 @@
+"""The shared loop: seeds, accumulation, the teacher, dropout, failure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests import tiny
+from training.data import Problem, order, read_problems
+from training.errors import TrainingFailed, UserError
+from training.folders import find_folders
+from training.loop import Trainer
+from training.settings import TrainSettings
+from world.tokenizer import build
+
+PROBLEMS: list[Problem] = [
+    {"id": str(i), "question": "", "prompt": f"{i} pens lie in a box .", "answer": str(i), "solution": f"#### {i}"}
+    for i in range(12)
+]
+
+
+def trainer(name: str, seed: int = 0, dropout: float = 0.0, overrides: dict[str, Any] | None = None, **more: Any) -> Trainer:
+    vocab = len(build())
+    settings = TrainSettings(**{"steps": 2, "questions": 4, "samples": 3, "lr": 1e-3, "max_new_tokens": 6, **more})
+    folder = find_folders()[name]
+    teacher = tiny.llama(2, vocab=vocab).requires_grad_(False) if folder.declares.needs.teacher else None
+    method = folder.load()(folder.grid(overrides or {}, "test")[0], 0.5)
+    return Trainer(method, tiny.llama(1, vocab=vocab, dropout=dropout), teacher, build(), PROBLEMS, settings, seed)
+
+
+def weights(made: Trainer) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in made.student.parameters()])
+
+
+@pytest.mark.parametrize("name", ["cmdp", "grpo"])
+def test_a_seed_repeats_to_the_bit_and_another_differs(name: str) -> None:
+    runs = [trainer(name, seed) for seed in (0, 0, 1)]
+    rows = [list(run.steps()) for run in runs]
+    assert rows[0] == rows[1]
+    assert torch.equal(weights(runs[0]), weights(runs[1]))
+    assert rows[0] != rows[2]
+
+
+@pytest.mark.parametrize("micro", [1, 3])
+def test_accumulation_over_micro_batches_changes_nothing(micro: int) -> None:
+    whole, split = trainer("cmdp", steps=1), trainer("cmdp", steps=1, micro_questions=micro)
+    a, b = next(whole.steps()), next(split.steps())
+    assert a["loss"] == pytest.approx(b["loss"], rel=1e-4, abs=1e-6)
+    assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-3)
+
+
+def test_dropout_is_off_so_the_sampling_policy_is_the_trained_one() -> None:
+    without, with_dropout = trainer("grpo"), trainer("grpo", dropout=0.5)
+    assert list(without.steps()) == list(with_dropout.steps())
+
+
+def test_all_methods_meet_the_same_prompts_whatever_they_draw() -> None:
+    seen = [[order(12, 4, step, seed=3) for step in range(5)] for _ in range(2)]
+    assert seen[0] == seen[1]
+    epoch = [i for step in range(3) for i in order(12, 4, step, seed=3)]
+    assert sorted(epoch) == list(range(12))
+
+
+def test_costs_count_what_ran() -> None:
+    made = trainer("grpo")
+    rows = list(made.steps())
+    tokens = sum(row["length"] for row in rows) * 12
+    assert made.cost.teacher_tokens == 0
+    assert made.cost.tokens_generated == pytest.approx(tokens)
+    assert made.cost.steps == 2
+    distilled = trainer("gkd")
+    list(distilled.steps())
+    assert distilled.cost.teacher_tokens == distilled.cost.student_tokens > 0
+
+
+def test_off_policy_updates_use_the_solutions() -> None:
+    row = next(trainer("gkd", overrides={"on_policy": 0.0}).steps())
+    assert "reward" not in row
+    assert row["length"] == 3.0  # `####`, the number, EOS
+
+
+def test_a_loss_that_is_not_finite_fails_the_run() -> None:
+    made = trainer("gkd")
+    made.student.lm_head.weight.data.fill_(torch.nan)
+    made._responses = lambda problems, step: (tiny.rollouts([2] * 12, [3] * 12), True)  # type: ignore[method-assign]
+    with pytest.raises(TrainingFailed, match="the loss is nan at step 1"):
+        next(made.steps())
+
+
+def test_warm_up_on_the_kl_alone() -> None:
+    warm, plain = trainer("grpo", kl_warmup=0), trainer("gkd", kl_warmup=1, steps=1)
+    assert "kl" in next(plain.steps())
+    assert "kl" not in next(warm.steps())
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{", "line 1: no valid JSON"),
+        ('{"id": "1"}', "line 1: the key 'question' is missing"),
+        ("", "holds no problems"),
+        (None, "cannot be read"),
+    ],
+)
+def test_bad_data_is_one_sentence(tmp_path: Path, text: str | None, sentence: str) -> None:
+    path = tmp_path / "train.jsonl"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UserError, match=sentence):
+        read_problems(path)

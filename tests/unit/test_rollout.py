@@ -1,0 +1,111 @@
+"""Sampling: what counts as the response, and that it is a sample of exactly the policy."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from tests import tiny
+from training.batch import Batch
+from training.rollout import Rollouts, TeacherMixture, generate, pad_prompts, response_mask, stop_ids
+from world.tokenizer import build
+
+
+def test_the_first_eos_is_counted_and_the_padding_is_not() -> None:
+    # pad = EOS = 1: the first one belongs to the response, what follows is padding
+    response = torch.tensor([[5, 1, 1, 1], [1, 1, 1, 1], [5, 6, 7, 8]])
+    mask, finished = response_mask(response, [1])
+    assert mask.tolist() == [[True, True, False, False], [True, False, False, False], [True] * 4]
+    assert finished.tolist() == [True, True, False]
+
+
+def test_every_declared_stop_id_ends_a_response() -> None:
+    model, tokenizer = tiny.llama(1), build()
+    model.generation_config.eos_token_id = [1, 7]
+    assert stop_ids(model, tokenizer) == [1, 7]
+    mask, finished = response_mask(torch.tensor([[5, 7, 3]]), [1, 7])
+    assert mask.tolist() == [[True, True, False]]
+    assert finished.item()
+
+
+def test_padding_is_on_the_left() -> None:
+    ids, mask = pad_prompts([[3], [4, 5, 6]], 0, torch.device("cpu"))
+    assert ids.tolist() == [[0, 0, 3], [4, 5, 6]]
+    assert mask.tolist() == [[0, 0, 1], [1, 1, 1]]
+
+
+@pytest.fixture(scope="module")
+def policy() -> tiny.LlamaForCausalLM:
+    return tiny.llama(1, vocab=len(build()))
+
+
+def test_greedy_responses_do_not_depend_on_the_padding(policy: tiny.LlamaForCausalLM) -> None:
+    prompts = [[5, 6], [7, 8, 9, 10, 11]]
+    together = generate(policy, build(), prompts, 6, greedy=True)
+    alone = generate(policy, build(), prompts[:1], 6, greedy=True)
+    length = int(alone.lengths[0])
+    assert together.response[0, :length].tolist() == alone.response[0, :length].tolist()
+
+
+def test_samples_follow_the_policy(policy: tiny.LlamaForCausalLM) -> None:
+    """First tokens of 20,000 samples against the exact distribution: chi-square within 5 standard deviations."""
+    torch.manual_seed(0)
+    prompt = [5, 6, 7]
+    sampled = torch.cat([generate(policy, build(), [prompt] * 4000, 1).response[:, 0] for _ in range(5)])
+    with torch.no_grad():
+        exact = policy(torch.tensor([prompt])).logits[0, -1].softmax(-1)
+    counts = torch.bincount(sampled, minlength=len(exact)).double()
+    kept = exact * 20_000 >= 5
+    expected = exact[kept].double() * 20_000
+    chi_square = ((counts[kept] - expected).square() / expected).sum().item()
+    degrees = int(kept.sum()) - 1
+    assert abs(chi_square - degrees) < 5 * (2 * degrees) ** 0.5
+
+
+def test_the_teacher_mixture_is_the_mixture(policy: tiny.LlamaForCausalLM) -> None:
+    teacher = tiny.llama(2, vocab=len(build()))
+    ids, mask = pad_prompts([[5, 6], [7, 8, 9]], 0, policy.device)
+    scores = torch.randn(2, len(build()))
+    alone = teacher(torch.tensor([[5, 6]])).logits[0, -1].softmax(-1)
+    with torch.no_grad():
+        mixture = TeacherMixture(teacher, mask, 0.2, len(build()))
+        first = mixture(ids, scores).exp()[0]
+        torch.testing.assert_close(first, 0.2 * alone + 0.8 * scores[0].softmax(-1), rtol=1e-3, atol=1e-5)
+        longer = torch.cat([ids, torch.tensor([[4], [4]])], 1)
+        cached = mixture(longer, scores).exp()[0]
+    alone = teacher(torch.tensor([[5, 6, 4]])).logits[0, -1].softmax(-1)
+    torch.testing.assert_close(cached, 0.2 * alone + 0.8 * scores[0].softmax(-1), rtol=1e-3, atol=1e-5)
+
+
+class Excluding(nn.Module):
+    """An output layer that makes some ids impossible."""
+
+    def __init__(self, layer: nn.Linear, ids: list[int]) -> None:
+        super().__init__()
+        self.layer, self.ids, self.weight = layer, ids, layer.weight
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.layer(hidden).index_fill(-1, torch.tensor(self.ids), -torch.inf)
+
+
+@pytest.mark.parametrize("who", ["student", "teacher", "both"])
+def test_impossible_tokens_leave_every_method_finite(who: str) -> None:
+    from training.folders import find_folders
+
+    for name in ("cmdp", "soft_lagrangian", "gkd", "minillm", "grpo"):
+        student, teacher = tiny.llama(1), tiny.llama(2).requires_grad_(False)
+        rolled = tiny.rollouts([3, 3, 4, 4], [4, 2, 5, 3], vocab=9)
+        for model in {"student": [student], "teacher": [teacher], "both": [student, teacher]}[who]:
+            model.lm_head = Excluding(model.lm_head, [9, 10])
+        folder = find_folders()[name]
+        method = folder.load()(folder.grid({}, "test")[0], 0.5)
+        batch = Batch(rolled, torch.tensor([1.0, 0, 0, 1]), torch.tensor([0, 0, 1, 1]), student, teacher)
+        loss = method.loss(batch)[0]
+        assert torch.isfinite(loss), name
+        assert torch.isfinite(tiny.gradients(student, loss)).all(), name
+
+
+def test_rows_of_rollouts_keep_together() -> None:
+    rolled: Rollouts = tiny.rollouts([2, 3, 4], [1, 2, 3])
+    assert rolled.rows(torch.tensor([2, 0])).lengths.tolist() == [3, 1]
