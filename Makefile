@@ -5,13 +5,16 @@ export HF_HUB_DISABLE_TELEMETRY = 1
 export HF_HUB_DISABLE_PROGRESS_BARS = 1
 RUN = . .venv/bin/activate &&
 
-.PHONY: tables test lint clean help
+.PHONY: tables tune test lint clean help
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 tables: .venv/ready  ## the whole study of one size: make tables SIZE=smoke
 	$(RUN) snakemake --cores all --config size=$(SIZE) -- results/tables
+
+tune: .venv/ready  ## the search behind the learning rates (size tune), into results/built/tune/tuning
+	$(RUN) snakemake --cores all --config size=tune -- results/built/tune/tuning
 
 test: .venv/ready-test  ## everything that checks this repository
 	$(RUN) pytest

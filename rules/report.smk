@@ -25,8 +25,7 @@ rule collect:
         params=as_json(PLAN.summary()),
         code=code_hash("evaluation/collect.py"),
     shell:
-        "python -m evaluation.collect --params {params.params:q} --runs results/runs"
-        " --out {output} 2> {log}"
+        "python -m evaluation.collect --params {params.params:q} --runs results/runs" " --out {output} 2> {log}"
 
 
 rule tables:
@@ -94,6 +93,25 @@ rule report:
     shell:
         "python -m evaluation.report --collected {input.collected} --tables {input.tables}"
         " --figures {input.figures} --runs results/runs --out {output} 2> {log}"
+
+
+# Not part of `results/tables`: why the learning rates are what they are (`make tune`).
+rule tuning:
+    input:
+        measured("results/runs/{run}/run.json", trained_only=True),
+        [f"results/thresholds/{pair['threshold']}.json" for pair in PLAN.pairs.values()],
+    output:
+        directory(f"{BUILT}/tuning"),
+    log:
+        f"results/logs/{PLAN.name}-tuning.log",
+    conda:
+        "../environment.yml"
+    threads: 1
+    params:
+        params=as_json(PLAN.summary()),
+        code=code_hash("evaluation/tuning.py"),
+    shell:
+        "python -m evaluation.tuning --params {params.params:q} --runs results/runs --out {output} 2> {log}"
 
 
 # The size last asked for is what `results/tables`, `figures/`, the report and `paper_tables.md` show.

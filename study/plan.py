@@ -30,13 +30,14 @@ class Run:
     setting: str = ""
     seed: int = 0
     order: int = 0
+    objective: str = "reward"
     params: dict[str, Any] = field(default_factory=dict)  # for training; empty where nothing is trained
     policy: str = ""  # model folder or name; empty for a control without a model
     threshold: str = ""  # id of the threshold that training needs; empty where it needs none
 
     def row(self) -> dict[str, Any]:
         """What tables know of the run."""
-        names = ("pair", "kind", "method", "setting", "label", "seed", "order")
+        names = ("pair", "kind", "method", "setting", "label", "seed", "order", "objective")
         return {"run": self.id, **{name: getattr(self, name) for name in names}}
 
 
@@ -200,5 +201,5 @@ def _run(
     name = "-".join(part for part in (pair, folder.name, plain, f"s{seed}", short_hash([params, needs.model_dump()])) if part)
     return Run(
         name, pair, "method", folder.name, folder.declares.label, setting, seed, folder.declares.order,
-        {"run": name, **params}, f"results/runs/{name}/policy", inputs.get("threshold", ""),
+        folder.declares.objective, {"run": name, **params}, f"results/runs/{name}/policy", inputs.get("threshold", ""),
     )  # fmt: skip

@@ -84,7 +84,7 @@ class Tabular(PreTrainedModel, GenerationMixin):
     config_class = _Config
 
     def __init__(self, space: Space, table: Tensor) -> None:
-        super().__init__(_Config(vocab_size=space.tokens, use_cache=False, eos_token_id=space.eos))
+        super().__init__(_Config(vocab_size=space.tokens, num_hidden_layers=1, use_cache=False, eos_token_id=space.eos))
         self.rows = _Rows(space, table)
         self.identity = nn.Linear(space.tokens, space.tokens, bias=False, dtype=table.dtype)
         self.identity.weight = nn.Parameter(torch.eye(space.tokens, dtype=table.dtype), requires_grad=False)
@@ -102,6 +102,10 @@ class Tabular(PreTrainedModel, GenerationMixin):
         return self.identity
 
     get_input_embeddings = get_output_embeddings
+
+    def prepare_inputs_for_generation(self, input_ids: Tensor, *_: object, **__: object) -> dict[str, Tensor]:
+        """The whole prefix each time: there is no cache."""
+        return {"input_ids": input_ids}
 
     def forward(self, input_ids: Tensor, **_: object) -> CausalLMOutput:
         return CausalLMOutput(logits=self.identity(self.rows(input_ids).last_hidden_state))

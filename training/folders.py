@@ -70,6 +70,7 @@ class Declaration(Strict):
     label: str
     order: int = 100
     needs: Needs
+    objective: Literal["reward", "kl", "lagrangian", "modified"] = "reward"  # what tuning judges it by
     settings: dict[str, Setting] = Field(default_factory=dict)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from evaluation.captions import caption
 from evaluation.collected import Collected, Pair, Row, Test
@@ -63,5 +64,9 @@ def _panel(axis: Axes, size: Collected, rows: list[Row], test: Test, look: dict[
 def _label(axis: Axes, pair: Pair, test: Test) -> None:
     unit = {"mean": "mean KL per token", "sum": "KL of the response", "prefix": "largest running mean KL"}[pair.reading]
     axis.set_xscale("log")
+    low, high = axis.get_xlim()
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 50 * low else (1.0,)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set(title=test.title, xlabel=f"{unit} (nats)", ylim=(-3, 103))
     mark_threshold(axis, pair.threshold.d, label_at=0.02)

@@ -23,6 +23,7 @@ FOLDERS = find_folders()
 EQUAL = Space(tokens=2, horizon=3)
 UNEVEN = Space(tokens=3, horizon=3, eos=0)  # responses of one to three tokens
 EXACT = {"rtol": 1e-9, "atol": 1e-12}
+DROPPED = {EQUAL: (0.971, 0.801), UNEVEN: (0.977, 0.851)}  # GKD's bias
 
 
 def make(name: str, threshold: float | None = None, **settings: Any) -> Method:
@@ -84,7 +85,7 @@ def test_sampling_follows_the_policy_and_the_mixture() -> None:
         assert z.abs().max() < 4
 
 
-@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.parametrize("space", [EQUAL, UNEVEN], ids=["equal", "uneven"])
 def test_grpo_has_the_mean_that_the_binomial_distribution_gives(space: Space, size: int) -> None:
     """E[A | R] over the other G - 1 responses in closed form, then one sum over responses."""
@@ -101,7 +102,7 @@ def test_grpo_has_the_mean_that_the_binomial_distribution_gives(space: Space, si
             total += chance * (own - right / size) / (deviation + 1e-4)
         return total
 
-    mean_advantage = torch.where(r == 1, advantage(1.0), advantage(0.0))
+    mean_advantage = r * advantage(1.0) + (1 - r) * advantage(0.0)
     score = known.mean(known.chosen)  # the mean over tokens: where lengths differ this is no likelihood ratio
     expected = -gradient((known.probability.detach() * mean_advantage * score).sum(), student)
     found = expected_gradient(make("grpo"), student, teacher, one_of_three if space is EQUAL else ends_at_once, size)
@@ -115,14 +116,15 @@ def test_grpo_bias_is_a_question_weight_where_lengths_are_equal() -> None:
     student.table.data[1] += torch.tensor([4.0, 0.0], dtype=torch.float64)
     found, true, counts = torch.zeros(()), torch.zeros(()), {}
     for question in (0, 1):
-        chance = exact(student, teacher, question).probability[1] + exact(student, teacher, question).probability[2]
-        estimate, slope = -expected_gradient(make("grpo"), student, teacher, one_of_three, 8, question), gradient(chance, student)
+        chance = exact(student, teacher, question).probability[1:3].sum()  # the responses (0, 1) and (1, 0)
+        slope = gradient(chance, student)
+        estimate = -expected_gradient(make("grpo"), student, teacher, one_of_three, 8, question)
         cosine, ratio = bias(estimate, slope)
         assert cosine == pytest.approx(1.0, abs=1e-9)
         counts[round(chance.item(), 2)] = ratio * space.horizon
         found, true = found + estimate, true + slope
-    print(counts, bias(found,true))
-    assert counts == pytest.approx(GRPO_WEIGHTS, abs=5e-3)
+    assert counts == pytest.approx({0.82: 2.01, 0.07: 2.24}, abs=5e-3)  # undivided: 7/8 for both
+    assert bias(found, true) == pytest.approx((0.999, 1.03), abs=5e-3)
 
 
 def test_grpo_bias_where_lengths_differ() -> None:
@@ -130,7 +132,7 @@ def test_grpo_bias_where_lengths_differ() -> None:
     student, teacher = pair(UNEVEN)
     found = -expected_gradient(make("grpo"), student, teacher, ends_at_once, 3)
     true = gradient(exact(student, teacher).probability @ rewards(UNEVEN), student)
-    assert bias(found, true) == pytest.approx(GRPO_LENGTHS, abs=5e-3)
+    assert bias(found, true) == pytest.approx((0.998, 0.740), abs=5e-3)
 
 
 def objective(name: str, student: Any, teacher: Any, d: float, weight: float) -> tuple[Tensor, Tensor]:
@@ -169,8 +171,9 @@ def test_cmdp_explicit_term_is_exact_and_the_division_biases_the_rest(d: float) 
     cost = exact(student, teacher)
     infeasible = (cost.probability @ (cost.mean(cost.kl) > d).double()).item()
     assert infeasible == pytest.approx({0.35: 0.267, 0.2: 0.889}[d], abs=1e-3)
-    assert bias(found, first + second) == pytest.approx(CMDP[d], abs=5e-3)
-    assert bias(ungraded, found - second)[0] > 0.9, "without phi, (II) is gone and (I) hardly turns"
+    assert bias(found, first + second) == pytest.approx({0.35: (0.933, 0.031), 0.2: (0.683, 0.079)}[d], abs=5e-3)
+    left = {0.35: (1.0, 1.0), 0.2: (0.741, 0.610)}[d]  # of (I): all-infeasible groups give nothing without phi
+    assert bias(ungraded, found - second) == pytest.approx(left, abs=5e-3)
 
 
 @pytest.mark.parametrize("weight", [0.1, 1.0])
@@ -180,7 +183,7 @@ def test_soft_lagrangian_bias(weight: float) -> None:
     known = exact(student, teacher)
     true = gradient(known.probability @ (rewards(EQUAL) - weight * known.mean(known.kl)), student)
     found = -expected_gradient(make("soft_lagrangian", **{"lambda": weight}), student, teacher, one_of_three, 4)
-    assert bias(found, true) == pytest.approx(SOFT[weight], abs=5e-3)
+    assert bias(found, true) == pytest.approx({0.1: (0.998, 0.484), 1.0: (0.983, 0.697)}[weight], abs=5e-3)
 
 
 @pytest.mark.parametrize("space", [EQUAL, UNEVEN], ids=["equal", "uneven"])
@@ -191,7 +194,7 @@ def test_gkd_is_exact_on_sampled_prefixes_and_drops_the_sampling_term(space: Spa
     kl = known.mean(known.kl)
     found = expected_gradient(make("gkd"), student, teacher, ends_at_once, 1)
     torch.testing.assert_close(found, gradient(known.probability.detach() @ kl, student), **EXACT)
-    assert bias(found, gradient(known.probability @ kl, student)) == pytest.approx(GKD[space], abs=5e-3)
+    assert bias(found, gradient(known.probability @ kl, student)) == pytest.approx(DROPPED[space], abs=5e-3)
 
 
 def sequence_kl(student: Any, teacher: Any) -> Tensor:
@@ -221,8 +224,8 @@ def test_minillm_is_the_gradient_of_the_sequence_reverse_kl() -> None:
 
 def test_minillm_bias_of_length_normalisation() -> None:
     """The normalised return is biased, and so is the mean over tokens where lengths differ."""
-    assert bias(*minillm(EQUAL)) == pytest.approx(MINILLM_RETURN, abs=5e-3)
-    assert bias(*minillm(UNEVEN, length_normalised=False)) == pytest.approx(MINILLM_LENGTHS, abs=5e-3)
+    assert bias(*minillm(EQUAL)) == pytest.approx((0.993, 0.933), abs=5e-3)
+    assert bias(*minillm(UNEVEN, length_normalised=False)) == pytest.approx((0.975, 1.666), abs=5e-3)
 
 
 @pytest.mark.parametrize("alpha", [0.2, 0.5])
@@ -231,6 +234,6 @@ def test_teacher_mixed_sampling(alpha: float) -> None:
     mixed = {"length_normalised": False, "teacher_mix": alpha}
     found, true = minillm(EQUAL, weights="sequence", **mixed)
     torch.testing.assert_close(found, true, **EXACT)
-    assert bias(*minillm(EQUAL, weights="step", **mixed)) == pytest.approx(MINILLM_STEP[alpha], abs=5e-3)
+    assert bias(*minillm(EQUAL, weights="step", **mixed)) == pytest.approx({0.2: (0.996, 0.882), 0.5: (0.974, 0.730)}[alpha], abs=5e-3)
     uneven, unmixed = (minillm(UNEVEN, weights="sequence", **s)[0] for s in (mixed, {"length_normalised": False}))
     torch.testing.assert_close(uneven, unmixed, **EXACT)

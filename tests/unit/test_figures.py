@@ -112,3 +112,15 @@ def test_the_distribution_crosses_d_at_the_satisfaction(size: Collected) -> None
     kl = size.stacked(row, "same", "kl_mean")
     assert kl is not None
     assert y[x <= 0.2].max(initial=0.0) == pytest.approx(100 * np.mean(kl <= 0.2))
+
+
+def test_d_stays_in_view_where_every_divergence_is_far_below_it(tmp_path: Path) -> None:
+    folder = write_collected(tmp_path, seeds=1, prompts=5, steps=2)
+    index = json.loads((folder / "runs.json").read_text(encoding="utf-8"))
+    index["pairs"]["world"]["threshold"]["d"] = 7.0
+    (folder / "runs.json").write_text(json.dumps(index), encoding="utf-8")
+    far = read(folder)
+    assert curves.draw(far).figure.axes[1].get_ylim()[1] > 7.0
+    for module in (score_vs_kl, kl_distribution):
+        low, high = module.draw(far).figure.axes[0].get_xlim()
+        assert low < 7.0 < high

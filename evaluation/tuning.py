@@ -1,0 +1,102 @@
+"""How the learning rates were chosen: the same grid, budget and rule for every method.
+
+    python -m evaluation.tuning --params JSON --runs results/runs --out DIR
+
+Each row of the study is judged by the objective it itself maximises, on the monitor's validation prompts (no test
+prompt is touched), at the last quarter of the updates: GRPO by the reward, GKD and Mini-LLM by minus the KL, the
+soft Lagrangian by reward - λ KL, CMDP by its modified reward. `method.yaml` names the objective. What wins is
+written into the study's config by hand; this table says why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluation.statistics import Array, Estimate, mean_interval
+from evaluation.table_files import Cell, Column, Line, Table, replace_folder, to_csv, to_markdown
+from training.errors import cli
+
+LAST_SHARE = 0.25
+TITLE = "Learning rates"
+CAPTION = (
+    "Objective of each row on validation prompts, mean over the last quarter of the updates, with 95 % interval over "
+    "prompts; one training seed that the study does not use. Reward and KL are of the same responses. Higher is better; "
+    "the best rate of a row is starred."
+)
+COLUMNS = (
+    Column("objective", "Objective", "", 3),
+    Column("reward", "Reward %", "%"),
+    Column("kl", "KL", "nats per token", 3),
+)
+
+
+def last_quarter(curves: Path) -> dict[str, Array]:
+    """Reward and KL of the monitor's last measurements, each `(1, prompts, measurements)`."""
+    rows = [json.loads(line) for line in curves.read_text(encoding="utf-8").splitlines()]
+    last = rows[-1]["step"]
+    late = [row for row in rows if row["step"] > (1 - LAST_SHARE) * last]
+    return {name: np.array([row[key] for row in late]).T[None] for name, key in (("reward", "reward"), ("kl", "kl_mean"))}
+
+
+def objective(kind: str, settings: dict[str, Any], measured: dict[str, Array], d: float) -> Array:
+    """What a method maximises, for each response: `reward`, `kl` (minus it), `lagrangian` or `modified`."""
+    reward, kl = measured["reward"], measured["kl"]
+    if kind == "reward":
+        return reward
+    if kind == "kl":
+        return -kl
+    if kind == "lagrangian":
+        return reward - settings["lambda"] * kl
+    return np.where(kl <= d, reward, -(settings["n"] + kl))
+
+
+def line(run: dict[str, Any], runs: Path, d: float) -> tuple[str, Line, float]:
+    """A run's row of settings, its line in the table, and its objective's mean (minus infinity if it failed)."""
+    record = json.loads((runs / run["run"] / "run.json").read_text(encoding="utf-8"))
+    name = " ".join([run["label"], *(part for part in run["setting"].split(", ") if part and not part.startswith("lr="))])
+    rate = f"{record['train']['lr']:g}"
+    if record["status"] != "ok":
+        return name, Line(rate, gap=f"failed: {record['why']}"), -np.inf
+    measured = last_quarter(runs / run["run"] / "curves.jsonl")
+    found: Estimate = mean_interval(objective(run["objective"], record["settings"], measured, d))
+    cells: dict[str, Cell] = {
+        "objective": found,
+        "reward": mean_interval(measured["reward"]).scaled(100.0),
+        "kl": mean_interval(measured["kl"]),
+    }
+    return name, Line(rate, cells), found.mean
+
+
+def table(params: dict[str, Any], runs: Path) -> Table:
+    """All rates of all rows, the best of each row starred."""
+    groups: dict[str, list[tuple[Line, float]]] = {}
+    thresholds = {n: json.loads(Path(p["threshold"]).read_text())["d"] for n, p in params["pairs"].items()}
+    for run in params["runs"]:
+        if run["trained"]:
+            name, made, value = line(run, runs, thresholds[run["pair"]])
+            groups.setdefault(name, []).append((made, value))
+    shown = []
+    for name, lines in groups.items():
+        best = max(value for _, value in lines)
+        shown.append((name, tuple(Line(made.label + " *" * (value == best), made.cells, made.gap) for made, value in lines)))
+    return Table("tuning", f"{TITLE}, size {params['size']}", CAPTION, COLUMNS, tuple(shown))
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line of the tuning rule."""
+    parser = argparse.ArgumentParser(description="Write the table behind the choice of learning rates.")
+    parser.add_argument("--params", required=True, type=json.loads)
+    parser.add_argument("--runs", required=True, type=Path)
+    parser.add_argument("--out", required=True, type=Path)
+    given = parser.parse_args(argv)
+    made = table(given.params, given.runs)
+    replace_folder(given.out, {"tuning.csv": to_csv(made), "tuning.md": to_markdown(made)})
+
+
+if __name__ == "__main__":
+    cli(main)

@@ -1,0 +1,112 @@
+"""Write real problems in the suite's form: training, validation and the test sets.
+
+    python -m sources.problems --params '{"tests": {"gsm8k": 100}, "root": "data"}' --out results/data/real
+
+Validation problems come out of the training set, never out of a test set. `chain` is null: real problems have
+no step verifier.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+from pathlib import Path
+
+from sources.catalogue import CATALOGUE
+from sources.rows import check, read_rows
+from sources.settings import ProblemData
+from training.answers import is_correct
+from training.data import Problem, derive_seed
+from training.errors import UserError, cli
+from training.schema import parse
+
+SAMPLE = 3  # faulty rows named in a message
+
+
+def data_sets(settings: ProblemData) -> dict[str, list[Problem]]:
+    """All problems by file name; a function of the settings and the published rows."""
+    pool = problems(settings.train, "train", settings.root)
+    _shuffle(pool, settings.seed, "train")
+    rest = len(pool) - settings.validation
+    if rest < (settings.train_limit or 1):
+        raise UserError(
+            f"data set '{settings.train}' has {len(pool)} training problems, too few for {settings.validation} "
+            f"validation and {settings.train_limit or 1} training problems; ask for fewer"
+        )
+    cut = settings.validation
+    found = {"validation": pool[:cut], "train": pool[cut:][: settings.train_limit]}
+    for test, limit in settings.tests.items():
+        found[test] = _limited(problems(test, "test", settings.root), limit, settings.seed, test)
+    return found
+
+
+def problems(name: str, split: str, root: str | None) -> list[Problem]:
+    """A split in the common form, in published order.
+
+    A row whose published solution does not reach its own answer in the strict form cannot be scored or learnt
+    from; it is left out and named on standard error.
+    """
+    data = CATALOGUE[name]
+    rows = read_rows(name, split, root)
+    try:
+        read = [data.read(row, position) for position, row in enumerate(rows)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"data set '{name}', split '{split}': a row is not in its published form "
+            f"({type(error).__name__}: {error}); restore it from its origin"
+        ) from error
+    faulty = [p["id"] for p in read if p["answer"] is None or not is_correct(p["solution"], p["answer"])]
+    if faulty:
+        named = ", ".join(faulty[:SAMPLE]) + (", ..." if len(faulty) > SAMPLE else "")
+        print(f"{name}, {split}: {len(faulty)} of {len(read)} rows have no strict answer: {named}", file=sys.stderr)
+    unusable = set(faulty)
+    return [_row(p, data.template) for p in read if p["id"] not in unusable]
+
+
+def _row(problem: Problem, template: str) -> Problem:
+    prompt = template.format(question=problem["question"])
+    kept = {key: problem[key] for key in ("answer", "solution")}
+    return {"id": problem["id"], "question": problem["question"], "prompt": prompt, **kept, "chain": None}
+
+
+def _shuffle(pool: list[Problem], seed: int, name: str) -> None:
+    """In place, from the ids alone, so that hub and local copies give the same order."""
+    pool.sort(key=lambda problem: problem["id"])
+    random.Random(derive_seed(seed, "problems", name)).shuffle(pool)
+
+
+def _limited(pool: list[Problem], limit: int | None, seed: int, name: str) -> list[Problem]:
+    if limit is None:
+        return pool
+    if limit > len(pool):
+        raise UserError(f"test set '{name}' has {len(pool)} problems, fewer than the {limit} asked for; ask for fewer")
+    _shuffle(pool, seed, name)
+    return pool[:limit]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line: `--params JSON --out FOLDER`."""
+    parser = argparse.ArgumentParser(description="Write real problems in the suite's form.")
+    parser.add_argument("--params", required=True, type=json.loads, help="settings as JSON (see ProblemData)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the jsonl files")
+    arguments = parser.parse_args(argv)
+    settings = parse(ProblemData, arguments.params, "--params")
+    check_all(settings)
+    found = data_sets(settings)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for name, rows in found.items():
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (arguments.out / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+        print(f"{name}: {len(rows)} problems", file=sys.stderr)
+
+
+def check_all(settings: ProblemData) -> None:
+    """Raise `UserError` where a data set cannot be there, before any is read."""
+    for name, split in [(settings.train, "train"), *((test, "test") for test in settings.tests)]:
+        check(name, split, settings.root)
+
+
+if __name__ == "__main__":
+    cli(main)

@@ -1,0 +1,83 @@
+"""The rows of a data set's split as they are published: from local files below a root, else from the hub."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from sources.catalogue import CATALOGUE, Row, Split
+from training.errors import UserError
+
+REMEDY = "give a folder of local copies with `make tables SIZE=<size> DATA_ROOT=<folder>` (setting `data.root`)"
+PATIENCE_S = 10.0
+
+
+def check(name: str, split: str, root: str | None) -> None:
+    """Raise `UserError` where the rows cannot be there: a local file is missing, or no hub is in reach.
+
+    Cheap enough to ask before anything is computed; rows that the hub's cache holds need no hub.
+    """
+    if root is not None:
+        _local_file(CATALOGUE[name].splits[split], name, root)
+        return
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    repository = CATALOGUE[name].hub
+    if (Path(HF_HUB_CACHE) / f"datasets--{repository.replace('/', '--')}").is_dir():
+        return
+    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    try:
+        with urllib.request.urlopen(f"{endpoint}/api/datasets/{repository}", timeout=PATIENCE_S):
+            return
+    except urllib.error.HTTPError:
+        return  # the hub answers; what it thinks of the data set, reading it will tell
+    except OSError as error:
+        raise UserError(f"data set '{name}' is not here, and {endpoint} is out of reach ({error}); {REMEDY}") from error
+
+
+def read_rows(name: str, split: str, root: str | None) -> list[Row]:
+    """All rows in published order. Raises `UserError` naming the file or data set, the fault and the next step."""
+    where = CATALOGUE[name].splits[split]
+    return _from_hub(name, where) if root is None else _from_file(_local_file(where, name, root))
+
+
+def _local_file(split: Split, name: str, root: str) -> Path:
+    path = Path(root) / split.file
+    if not path.is_file():
+        raise UserError(
+            f"data set '{name}' is missing: there is no file {path}; put it there, correct `data.root`, "
+            f"or leave `data.root` out to read {CATALOGUE[name].hub} from the hub"
+        )
+    return path
+
+
+def _from_file(path: Path) -> list[Row]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read as text ({error}); restore the file from its origin") from error
+    try:
+        whole = path.suffix == ".json"
+        rows = json.loads(text) if whole else [json.loads(line) for line in text.split("\n") if line]
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is no valid JSON ({error.msg}); restore the file from its origin") from error
+    if not isinstance(rows, list) or not rows:
+        raise UserError(f"{path} holds no rows; restore the file from its origin")
+    return rows
+
+
+def _from_hub(name: str, split: Split) -> list[Row]:
+    import datasets
+
+    repository = CATALOGUE[name].hub
+    try:
+        parts = [datasets.load_dataset(repository, config, split=split.hub_split) for config in split.configs]
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        why = str(error).splitlines()[0]
+        raise UserError(
+            f"data set '{name}' cannot be read from the hub as {repository} ({why}); {REMEDY}"
+        ) from error
+    return [dict(row) for part in parts for row in part]

@@ -1,0 +1,58 @@
+"""What can be set about real problems and pretrained weights. Importing this loads neither torch nor datasets."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from sources.catalogue import CATALOGUE
+from training.errors import nearest
+from training.schema import Strict
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class ProblemData(Strict):
+    """Real problems: a training set and test sets of the catalogue, and how many problems of each.
+
+    Validation problems are taken out of the training set; limits pick at random with `seed`, None takes all.
+    `root` is a folder with local copies (see `sources.catalogue` for its layout); None reads the hub.
+    """
+
+    train: str = "gsm8k"
+    train_limit: Count | None = None
+    validation: int = Field(200, ge=1)
+    tests: dict[str, Count | None] = Field(min_length=1)
+    seed: int = Field(0, ge=0)
+    root: str | None = None
+
+    @field_validator("train")
+    @classmethod
+    def _trainable(cls, train: str) -> str:
+        known = [name for name, data in CATALOGUE.items() if "train" in data.splits]
+        if train in CATALOGUE and train not in known:
+            why = CATALOGUE[train].evaluate_only or "it has no training split"
+            raise ValueError(f"'{train}' is for evaluation only ({why}); trainable: {', '.join(known)}")
+        if train not in known:
+            raise ValueError(f"there is no such training set: {nearest(train, known)}")
+        return train
+
+    @field_validator("tests")
+    @classmethod
+    def _testable(cls, tests: dict[str, int | None]) -> dict[str, int | None]:
+        for test in tests:
+            if test not in CATALOGUE:
+                raise ValueError(f"there is no data set '{test}': {nearest(test, CATALOGUE)}")
+        return tests
+
+
+class SmolModel(Strict):
+    """SmolLM2-135M-Instruct: untouched (`sft_steps: 0`), or fine-tuned on the training problems' solutions."""
+
+    sft_steps: int = Field(0, ge=0, le=100_000)
+    batch: int = Field(8, ge=1, le=1024, description="solutions per update")
+    lr: float = Field(1e-4, gt=0, le=0.1)
+    max_tokens: int = Field(256, ge=2, description="longest solution in tokens; longer ones are left out")
+    seed: int = Field(0, ge=0)
+    dtype: Literal["float32", "bfloat16"] = Field("bfloat16", description="of computation and of the saved weights")

@@ -1,0 +1,78 @@
+"""Supervised fine-tuning of a pretrained model on gold solutions: how a teacher for a task is made."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, get_scheduler
+
+from sources.settings import SmolModel
+from training.batch import Batch
+from training.data import Problem, derive_seed, order
+from training.errors import TrainingFailed, UserError
+from training.progress import Progress
+from training.prompt import encode
+from training.rollout import Rollouts, pad_prompts
+
+WARM_UP = 10  # updates of rising learning rate; a cosine to zero follows
+
+Example = tuple[list[int], list[int]]
+
+
+def examples(tokenizer: PreTrainedTokenizerBase, problems: list[Problem], longest: int) -> list[Example]:
+    """Token ids of prompt and solution (EOS included); solutions above `longest` tokens are left out."""
+    found = []
+    for problem in problems:
+        solution = tokenizer(problem["solution"], add_special_tokens=False)["input_ids"]
+        if len(solution) < longest:
+            found.append((encode(tokenizer, problem["prompt"]), [*solution, tokenizer.eos_token_id]))
+    if not found:
+        raise UserError(f"no solution of the training problems fits {longest} tokens; raise max_tokens")
+    return found
+
+
+def as_rollouts(chosen: list[Example], device: torch.device) -> Rollouts:
+    """Solutions in the shape of rollouts: prompts padded on the left, solutions on the right."""
+    prompt, prompt_mask = pad_prompts([prompt for prompt, _ in chosen], 0, device)
+    backwards, mask = pad_prompts([solution[::-1] for _, solution in chosen], 0, device)
+    finished = torch.ones(len(chosen), dtype=torch.bool, device=device)
+    return Rollouts(prompt, prompt_mask, backwards.flip(1), mask.flip(1).bool(), finished)
+
+
+def loss_of(model: PreTrainedModel, chosen: list[Example]) -> Tensor:
+    """Mean cross-entropy of the solutions' tokens, in nats."""
+    rolled = as_rollouts(chosen, model.device)
+    unused = torch.zeros(rolled.size, device=model.device)
+    batch = Batch(rolled, unused, unused.long(), model, None)
+    return -batch.logp.sum() / rolled.mask.sum()
+
+
+def fine_tune(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, problems: list[Problem], recipe: SmolModel
+) -> list[float]:
+    """Train in place for `recipe.sft_steps` updates; returns the loss of each.
+
+    Weights and optimiser stay in float32; matrix products run in `recipe.dtype`. Raises `TrainingFailed` on a
+    loss that is not finite.
+    """
+    known = examples(tokenizer, problems, recipe.max_tokens)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=0.0, fused=True)
+    schedule = get_scheduler("cosine", optimiser, min(WARM_UP, recipe.sft_steps), recipe.sft_steps)
+    progress = Progress("fine-tuning SmolLM2", recipe.sft_steps)
+    computed, losses = getattr(torch, recipe.dtype), []
+    for step in range(recipe.sft_steps):
+        chosen = [known[i] for i in order(len(known), recipe.batch, step, derive_seed(recipe.seed, "sft"))]
+        with torch.autocast(model.device.type, computed, enabled=recipe.dtype != "float32"):
+            loss = loss_of(model, chosen)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        losses.append(loss.item())
+        if not math.isfinite(losses[-1]):
+            raise TrainingFailed(f"the loss is {losses[-1]} at step {step + 1} of the fine-tuning")
+        progress.show(step + 1, loss=losses[-1])
+    return losses

