@@ -1,7 +1,7 @@
 """One self-contained page with everything a size has to show.
 
     python -m evaluation.report --collected results/collected/micro --tables results/tables \\
-        --figures figures --runs results/runs --out results/report.html
+        --figures figures --theory results/built/theory --runs results/runs --out results/report.html
 
 Images are embedded and nothing is loaded from elsewhere. What models wrote is text, never markup.
 """
@@ -87,11 +87,11 @@ def pictures(folder: Path) -> list[Picture]:
         raise UserError(f"{folder} does not hold the figures ({error}); run evaluation.figures") from error
 
 
-def tables(folder: Path) -> list[Printed]:
-    """Every table of the folder, the known ones first. Raises `UserError` where there is none."""
-    found = {path.stem: path for path in sorted(folder.glob("*.md"))}
+def tables(*folders: Path) -> list[Printed]:
+    """Every table of the folders, the known ones first. Raises `UserError` where the main one is missing."""
+    found = {path.stem: path for folder in folders for path in sorted(folder.glob("*.md"))}
     if "main" not in found:
-        raise UserError(f"{folder} does not hold the table 'main'; run evaluation.tables")
+        raise UserError(f"{folders[0]} does not hold the table 'main'; run evaluation.tables")
     names = [name for name in MAIN_FIRST if name in found] + [name for name in found if name not in MAIN_FIRST]
     return [read_markdown(found[name]) for name in names]
 
@@ -119,16 +119,18 @@ def render(size: Collected, printed: list[Printed], figures: list[Picture], samp
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Command line: `--collected DIR --tables DIR --figures DIR --runs DIR --out FILE`."""
+    """Command line: `--collected DIR --tables DIR --figures DIR --theory DIR --runs DIR --out FILE`."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.report", description=__doc__)
     parser.add_argument("--collected", required=True, type=Path)
     parser.add_argument("--tables", required=True, type=Path)
     parser.add_argument("--figures", required=True, type=Path)
+    parser.add_argument("--theory", required=True, type=Path, help="folder written by evaluation.theory")
     parser.add_argument("--runs", required=True, type=Path, help="folder of run folders, for sample answers")
     parser.add_argument("--out", required=True, type=Path)
     given = parser.parse_args(argv)
     size = read(given.collected)
-    page = render(size, tables(given.tables), pictures(given.figures), exhibits(size, given.runs))
+    figures = pictures(given.figures) + pictures(given.theory)
+    page = render(size, tables(given.tables, given.theory), figures, exhibits(size, given.runs))
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(page, encoding="utf-8", newline="\n")
 

@@ -60,6 +60,20 @@ rule figures:
         "python -m evaluation.figures --collected {input} --out {output} 2> {log}"
 
 
+rule theory:
+    output:
+        directory("results/built/theory"),
+    log:
+        "results/logs/theory.log",
+    conda:
+        "../environment.yml"
+    threads: 1
+    params:
+        code=code_hash("evaluation/theory/__main__.py"),
+    shell:
+        "python -m evaluation.theory --out {output} 2> {log}"
+
+
 rule paper:
     input:
         f"{BUILT}/collected",
@@ -81,6 +95,7 @@ rule report:
         collected=f"{BUILT}/collected",
         tables=f"{BUILT}/tables",
         figures=f"{BUILT}/figures",
+        theory="results/built/theory",
     output:
         f"{BUILT}/report.html",
     log:
@@ -92,7 +107,7 @@ rule report:
         code=code_hash("evaluation/report.py", "evaluation/report.html.j2"),
     shell:
         "python -m evaluation.report --collected {input.collected} --tables {input.tables}"
-        " --figures {input.figures} --runs results/runs --out {output} 2> {log}"
+        " --figures {input.figures} --theory {input.theory} --runs results/runs --out {output} 2> {log}"
 
 
 # Not part of `results/tables`: why the learning rates are what they are (`make tune`).
@@ -119,6 +134,7 @@ rule publish:
     input:
         tables=f"{BUILT}/tables",
         figures=f"{BUILT}/figures",
+        theory="results/built/theory",
         report=f"{BUILT}/report.html",
         paper=f"{BUILT}/paper_tables.md",
     output:
@@ -131,4 +147,6 @@ rule publish:
     threads: 1
     shell:
         "(cp -r {input.tables} {output.tables} && cp -r {input.figures} {output.figures}"
+        " && cp {input.theory}/*.csv {input.theory}/*.md {input.theory}/*.tex {output.tables}"
+        " && cp {input.theory}/*.png {input.theory}/*.pdf {output.figures}"
         " && cp {input.report} {output.report} && cp {input.paper} {output.paper}) 2> {log}"

@@ -103,8 +103,10 @@ class Tabular(PreTrainedModel, GenerationMixin):
 
     get_input_embeddings = get_output_embeddings
 
-    def prepare_inputs_for_generation(self, input_ids: Tensor, *_: object, **__: object) -> dict[str, Tensor]:
-        """The whole prefix each time: there is no cache."""
+    def prepare_inputs_for_generation(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, **_: object
+    ) -> dict[str, Tensor]:
+        """The whole prefix each time: there is no cache, and no padding to mask."""
         return {"input_ids": input_ids}
 
     def forward(self, input_ids: Tensor, **_: object) -> CausalLMOutput:

@@ -13,6 +13,7 @@ from evaluation import report, tables
 from evaluation.collected import read
 from evaluation.figures import __main__ as figures
 from evaluation.report_samples import exhibits
+from evaluation.theory import __main__ as theory
 from tests.unit.synthetic import TESTS, write_collected
 from training.errors import UserError
 
@@ -42,7 +43,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _write_samples(collected, root / "runs")
     tables.main(["--collected", str(collected), "--out", str(root / "tables")])
     figures.main(["--collected", str(collected), "--out", str(root / "figures")])
-    names = ("collected", "tables", "figures", "runs")
+    theory.main(["--out", str(root / "theory")])
+    names = ("collected", "tables", "figures", "theory", "runs")
     report.main([x for n in names for x in (f"--{n}", str(root / n))] + ["--out", str(root / "report.html")])
     return root
 
@@ -91,7 +93,7 @@ def test_nothing_is_loaded_from_elsewhere(page: str, tags: list[tuple[str, dict[
     assert [link for link in links if link and not link.startswith(("data:", "#"))] == []
     assert "@import" not in page
     assert "url(" not in page
-    assert sum(tag == "img" for tag, _ in tags) == 4
+    assert sum(tag == "img" for tag, _ in tags) == 5
 
 
 def test_the_order_is_summary_main_figures_tables_samples_provenance(page: str) -> None:
@@ -133,8 +135,9 @@ def test_the_summary_counts_failures_and_controls(built: Path) -> None:
 def test_equal_input_gives_equal_bytes(built: Path, page: str) -> None:
     size = read(built / "collected")
     shown = exhibits(size, built / "runs")
-    again = report.render(size, report.tables(built / "tables"), report.pictures(built / "figures"), shown)
-    assert again == page
+    printed = report.tables(built / "tables", built / "theory")
+    figures = report.pictures(built / "figures") + report.pictures(built / "theory")
+    assert report.render(size, printed, figures, shown) == page
 
 
 def test_missing_parts_are_named(built: Path, tmp_path: Path) -> None:
