@@ -15,7 +15,7 @@ from study.plan import make_plan, task_files
 from training.errors import UserError
 
 try:
-    PLAN = make_plan(str(config.get("size", "micro")))
+    PLAN = make_plan(str(config.get("size", "micro")), str(config.get("data_root") or "") or None)
 except UserError as error:
     raise WorkflowError(f"error: {error}") from None
 

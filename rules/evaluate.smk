@@ -49,7 +49,8 @@ rule score:
     params:
         policy=lambda w: policy_option(w.run),
         teacher=lambda w: teacher_option(w.run),
+        dtype=PLAN.size.evaluate.dtype,
         code=code_hash("evaluation/score.py"),
     shell:
         "python -m evaluation.score --samples {input.samples} {params.policy} {params.teacher}"
-        " --out {output} > {log} 2>&1"
+        " --dtype {params.dtype} --out {output} > {log} 2>&1"

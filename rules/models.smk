@@ -10,23 +10,25 @@ rule data:
         "../environment.yml"
     threads: 1
     params:
-        params=lambda w: as_json(PLAN.data[w.id]),
+        module=lambda w: PLAN.data[w.id].module,
+        params=lambda w: as_json(PLAN.data[w.id].params),
     shell:
-        "python -m world.write --params {params.params:q} --out {output} 2> {log}"
+        "python -m {params.module} --params {params.params:q} --out {output} 2> {log}"
 
 
 rule model:
     input:
-        data=lambda w: f"results/data/{PLAN.models[w.id][0]}",
+        data=lambda w: f"results/data/{PLAN.models[w.id].data}",
     output:
         directory("results/models/{id}"),
     log:
         "results/logs/model-{id}.log",
     conda:
         "../environment.yml"
-    threads: 1
+    threads: lambda w: PLAN.models[w.id].threads
     params:
-        params=lambda w: as_json(PLAN.models[w.id][1]),
+        module=lambda w: PLAN.models[w.id].module,
+        params=lambda w: as_json(PLAN.models[w.id].params),
     shell:
-        "python -m training.make_model --params {params.params:q} --data {input.data} --out {output}"
+        "python -m {params.module} --params {params.params:q} --data {input.data} --out {output}"
         " 2>&1 | tee {log} >&2"

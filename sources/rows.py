@@ -77,7 +77,5 @@ def _from_hub(name: str, split: Split) -> list[Row]:
         parts = [datasets.load_dataset(repository, config, split=split.hub_split) for config in split.configs]
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         why = str(error).splitlines()[0]
-        raise UserError(
-            f"data set '{name}' cannot be read from the hub as {repository} ({why}); {REMEDY}"
-        ) from error
+        raise UserError(f"data set '{name}' cannot be read from the hub as {repository} ({why}); {REMEDY}") from error
     return [dict(row) for part in parts for row in part]

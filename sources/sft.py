@@ -33,6 +33,12 @@ def examples(tokenizer: PreTrainedTokenizerBase, problems: list[Problem], longes
     return found
 
 
+def batches(known: list[Example], size: int) -> list[list[Example]]:
+    """Batches of examples of similar length, so that little is padded."""
+    ordered = sorted(known, key=lambda example: len(example[0]) + len(example[1]))
+    return [ordered[i : i + size] for i in range(0, len(ordered), size)]
+
+
 def as_rollouts(chosen: list[Example], device: torch.device) -> Rollouts:
     """Solutions in the shape of rollouts: prompts padded on the left, solutions on the right."""
     prompt, prompt_mask = pad_prompts([prompt for prompt, _ in chosen], 0, device)
@@ -57,15 +63,16 @@ def fine_tune(
     Weights and optimiser stay in float32; matrix products run in `recipe.dtype`. Raises `TrainingFailed` on a
     loss that is not finite.
     """
-    known = examples(tokenizer, problems, recipe.max_tokens)
+    known = batches(examples(tokenizer, problems, recipe.max_tokens), recipe.batch)
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=0.0, fused=True)
     schedule = get_scheduler("cosine", optimiser, min(WARM_UP, recipe.sft_steps), recipe.sft_steps)
     progress = Progress("fine-tuning SmolLM2", recipe.sft_steps)
-    computed, losses = getattr(torch, recipe.dtype), []
+    computed, seed = getattr(torch, recipe.dtype), derive_seed(recipe.seed, "sft")
+    losses: list[float] = []
     for step in range(recipe.sft_steps):
-        chosen = [known[i] for i in order(len(known), recipe.batch, step, derive_seed(recipe.seed, "sft"))]
+        (chosen,) = order(len(known), 1, step, seed)
         with torch.autocast(model.device.type, computed, enabled=recipe.dtype != "float32"):
-            loss = loss_of(model, chosen)
+            loss = loss_of(model, known[chosen])
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -8,31 +8,48 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, model_validator
 
+from sources.settings import ProblemData, SmolModel
 from training.errors import UserError, nearest
 from training.schema import Strict, parse
 from training.settings import TrainSettings
 from world.settings import WorldData, WorldModel
+from world.write import TESTS
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 class ModelSource(Strict):
-    """Where a model comes from: made by the world's recipe, or an ordinary pretrained one (hub name or folder)."""
+    """Where a model comes from: the world's recipe, SmolLM2 from its package, or a pretrained one (hub or folder)."""
 
     world: WorldModel | None = None
+    smollm2: SmolModel | None = None
     pretrained: str | None = None
 
     @model_validator(mode="after")
     def _one(self) -> ModelSource:
-        if (self.world is None) == (self.pretrained is None):
-            raise ValueError("exactly one of 'world' and 'pretrained' must be given")
+        if [self.world, self.smollm2, self.pretrained].count(None) != 2:
+            raise ValueError("exactly one of 'world', 'smollm2' and 'pretrained' must be given")
         return self
 
 
 class DataSource(Strict):
-    """Where the problems come from."""
+    """Where the problems come from: made by the world's recipe, or real ones."""
 
-    world: WorldData
+    world: WorldData | None = None
+    problems: ProblemData | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> DataSource:
+        if (self.world is None) == (self.problems is None):
+            raise ValueError("exactly one of 'world' and 'problems' must be given")
+        return self
+
+    def tests(self) -> dict[str, int | None]:
+        """Its test sets by name, with the number of problems where it is known beforehand."""
+        if self.world is not None:
+            return dict.fromkeys(TESTS, self.world.test)
+        assert self.problems is not None
+        return self.problems.tests
 
 
 class Test(Strict):
@@ -83,6 +100,7 @@ class Evaluation(Strict):
     batch: int = Field(256, ge=1, description="responses generated at a time")
     max_new_tokens: int = Field(64, ge=1)
     seed: int = Field(0, ge=0)
+    dtype: Literal["float32", "bfloat16"] = "float32"
 
 
 class Size(Strict):
@@ -97,6 +115,7 @@ class Size(Strict):
     methods: dict[str, dict[str, Any]] = Field(min_length=1)
     evaluate: Evaluation = Evaluation()
     methods_path: list[Path] = Field(default_factory=list, alias="methods.path")
+    data_root: str | None = Field(None, alias="data.root", description="local copies of real data; None: the hub")
 
     @model_validator(mode="after")
     def _distinct_seeds(self) -> Size:
@@ -124,9 +143,14 @@ def load_size(name: str) -> Size:
 
 
 def _check_tests(size: Size, where: str) -> None:
-    from world.write import TESTS
-
     for pair, content in size.pairs.items():
+        known = content.data.tests()
         for test in content.tests:
-            if test.name not in TESTS:
-                raise UserError(f"{where}: pair '{pair}' has no test set '{test.name}'; {nearest(test.name, TESTS)}")
+            if test.name not in known:
+                raise UserError(f"{where}: pair '{pair}' has no test set '{test.name}'; {nearest(test.name, known)}")
+            held = known[test.name]
+            if held is not None and held < size.evaluate.prompts:
+                raise UserError(
+                    f"{where}: evaluate.prompts is {size.evaluate.prompts}, but test set '{test.name}' of pair "
+                    f"'{pair}' has {held} problems; ask for fewer prompts or a larger test set"
+                )

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from pathlib import Path
 from typing import Any
 
+from sources.problems import check_all
+from sources.settings import ProblemData
 from study.code import code_hash, short_hash
 from study.config import ModelSource, Pair, Size, load_size
 from training.errors import UserError, nearest
@@ -41,14 +44,24 @@ class Run:
         return {"run": self.id, **{name: getattr(self, name) for name in names}}
 
 
+@dataclass(frozen=True)
+class Made:
+    """Data or a model that the study makes: by which module, from which parameters, beside which data."""
+
+    module: str
+    params: dict[str, Any]
+    data: str = ""
+    threads: int = 1
+
+
 @dataclass
 class Plan:
     """All that a size needs, by id; the workflow's rules look their parameters up here."""
 
     name: str
     size: Size
-    data: dict[str, dict[str, Any]] = field(default_factory=dict)
-    models: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)  # id -> (data id, recipe)
+    data: dict[str, Made] = field(default_factory=dict)
+    models: dict[str, Made] = field(default_factory=dict)
     thresholds: dict[str, dict[str, Any]] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
     pairs: dict[str, dict[str, str]] = field(default_factory=dict)  # pair -> ids of data, student, teacher, threshold
@@ -92,8 +105,11 @@ def task_files() -> list[str]:
     return sorted(str(f.relative_to(ROOT)) for f in files)
 
 
-def make_plan(name: str) -> Plan:
-    """The plan of `config/<name>.yaml`; raises `UserError` before anything is computed."""
+def make_plan(name: str, data_root: str | None = None) -> Plan:
+    """The plan of `config/<name>.yaml`; raises `UserError` before anything is computed.
+
+    `data_root` takes the place of the size's own `data.root`: the folder with local copies of real data sets.
+    """
     size = load_size(name)
     where = f"config/{name}.yaml"
     folders = find_folders(tuple(size.methods_path))
@@ -102,7 +118,7 @@ def make_plan(name: str) -> Plan:
             raise UserError(f"{where}: there is no method '{method}'; {nearest(method, folders)}")
     plan = Plan(name, size)
     for pair_name, pair in size.pairs.items():
-        _add_pair(plan, pair_name, pair)
+        _add_pair(plan, pair_name, pair, data_root or size.data_root)
         _add_references(plan, pair_name, pair)
         _add_threshold(plan, pair_name, folders)
         for method, overrides in size.methods.items():
@@ -111,10 +127,16 @@ def make_plan(name: str) -> Plan:
     return plan
 
 
-def _add_pair(plan: Plan, name: str, pair: Pair) -> None:
-    world = pair.data.world.model_dump(mode="json")
-    data = f"{name}-{short_hash([world, code_hash('world/write.py')])}"
-    plan.data[data] = world
+def _add_pair(plan: Plan, name: str, pair: Pair, root: str | None) -> None:
+    module, params = "world.write", pair.data.world
+    if pair.data.problems is not None:
+        module = "sources.problems"
+        params = pair.data.problems.model_copy(update={"root": root} if root else {})
+    recipe = params.model_dump(mode="json")  # type: ignore[union-attr]
+    data = f"{name}-{short_hash([recipe, code_hash(_file(module))])}"
+    if isinstance(params, ProblemData) and not Path(f"results/data/{data}").is_dir():
+        check_all(params)
+    plan.data[data] = Made(module, recipe)
     plan.pairs[name] = {"data": data}
     plan.pairs[name]["teacher"] = _add_model(plan, f"{name}-teacher", pair.teacher, data)
     plan.pairs[name]["student"] = _add_model(plan, f"{name}-student", pair.student, data)
@@ -124,11 +146,16 @@ def _add_model(plan: Plan, name: str, source: ModelSource, data: str) -> str:
     """Register a model to be made and return its folder; a pretrained one is used where it is."""
     if source.pretrained is not None:
         return source.pretrained
-    assert source.world is not None
-    recipe = source.world.model_dump(mode="json")
-    model = f"{name}-{short_hash([recipe, data, code_hash('training/make_model.py')])}"
-    plan.models[model] = (data, recipe)
+    module, recipe = ("sources.smollm2", source.smollm2) if source.smollm2 else ("training.make_model", source.world)
+    assert recipe is not None
+    params = recipe.model_dump(mode="json")
+    model = f"{name}-{short_hash([params, data, code_hash(_file(module))])}"
+    plan.models[model] = Made(module, params, data, params.get("threads", 1))
     return f"results/models/{model}"
+
+
+def _file(module: str) -> str:
+    return f"{module.replace('.', '/')}.py"
 
 
 def _add_references(plan: Plan, pair: str, content: Pair) -> None:
