@@ -21,7 +21,12 @@ def satisfied(size: Collected, row: Row, test: str, reading: Reading | None = No
     """1 where a sampled response's divergence is at most d, else 0; (seeds, prompts, samples)."""
     pair = size.pairs[row.pair]
     kl = size.stacked(row, test, f"kl_{reading or pair.reading}")
-    return None if kl is None else (kl <= pair.threshold.d).astype(np.float64)
+    return None if kl is None else within(kl, pair.threshold.d)
+
+
+def within(kl: Array, d: float) -> Array:
+    """1 where a divergence is at most d, else 0, in the shape of `kl`."""
+    return (kl <= d).astype(np.float64)
 
 
 def satisfaction(size: Collected, row: Row, test: str, reading: Reading | None = None) -> Estimate | None:

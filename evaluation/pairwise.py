@@ -40,14 +40,38 @@ def compare(size: Collected, row: Row, opponent: Row, test: str) -> Match | None
     return _match(_signs(size, row, opponent, test))
 
 
+def net_wins(size: Collected, row: Row, opponent: Row, test: str) -> Array | None:
+    """1 win, 0 tie, -1 loss of `row` per response, (seeds, prompts, samples); None as in `compare`."""
+    signs = _signs(size, row, opponent, test)
+    return np.stack(list(signs.values())) if signs else None
+
+
+def win_rate_gap(size: Collected, row: Row, other: Row, test: str) -> Array | None:
+    """Per response, the share of its opponents that `row` wins against minus that of `other`; its mean is the
+    difference of their RWR. (seeds, prompts, samples) over common seeds, None where there are none.
+    """
+    left, right = _win_shares(size, row, test), _win_shares(size, other, test)
+    seeds = sorted(left.keys() & right.keys())
+    if not seeds:
+        return None
+    samples = min(scores.shape[1] for scores in (*left.values(), *right.values()))
+    return np.stack([left[seed][:, :samples] - right[seed][:, :samples] for seed in seeds])
+
+
+def _win_shares(size: Collected, row: Row, test: str) -> dict[int, Array]:
+    return {seed: (signs == 1.0).astype(np.float64).mean(axis=0) for seed, signs in _merged(size, row, test).items()}
+
+
 def overall(size: Collected, row: Row, test: str) -> Match | None:
     """RWR, its ties and RLR: per response the mean over opponents, then over seeds, prompts and samples."""
+    return _match(_merged(size, row, test))
+
+
+def _merged(size: Collected, row: Row, test: str) -> dict[int, Array]:
+    """By seed: signs against every opponent that has the seed, (opponents, prompts, samples)."""
     against = [signs for other in opponents(size, row) if (signs := _signs(size, row, other, test))]
-    merged = {
-        seed: [signs[seed] for signs in against if seed in signs]
-        for seed in sorted({seed for signs in against for seed in signs})
-    }
-    return _match({seed: np.stack(signs) for seed, signs in merged.items()})
+    seeds = sorted({seed for signs in against for seed in signs})
+    return {seed: np.stack([signs[seed] for signs in against if seed in signs]) for seed in seeds}
 
 
 def _signs(size: Collected, row: Row, opponent: Row, test: str) -> dict[int, Array]:

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from evaluation.collected import Collected, Test, read
 from evaluation.table_files import MISSING, to_markdown
-from evaluation.tables import MAIN_COLUMNS, main_cells, main_table
+from evaluation.tables.main import MAIN_COLUMNS, main_cells, main_table
 from training.errors import UserError, cli
 from training.schema import Strict, parse
 

@@ -26,7 +26,10 @@ from evaluation.statistics import Estimate
 from evaluation.table_files import Printed, read_markdown
 from training.errors import UserError, cli
 
-MAIN_FIRST = ("main", "win_matrix", "readings", "cost", "controls")
+MAIN_FIRST = (
+    "main", "claims", "satisfaction", "differences", "win_matrix", "pareto", "feasible", "equal_compute", "readings",
+    "kl_estimators", "intervals", "cost", "controls",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

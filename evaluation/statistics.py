@@ -20,13 +20,14 @@ only where the seeds differ wildly and skewly (a KL that varies by a factor of 1
 of this file holds the main cases.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 LEVEL = 0.95
+TAIL = 0.5 - LEVEL / 2  # outside each end of a two-sided interval
 Array = NDArray[np.float64]
 
 
@@ -54,16 +55,30 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class _Spread:
-    """Variance of the grand mean and its degrees of freedom; both NaN with a single prompt."""
+class Spread:
+    """Variance of the grand mean and its degrees of freedom; both NaN with a single prompt.
+
+    `between_seeds` is the part of the variance that more prompts would not reduce (0 for one seed).
+    """
 
     variance: float
     freedom: float
+    between_seeds: float = 0.0
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean."""
+        return float(np.sqrt(self.variance))
 
     @property
     def half_width(self) -> float:
         """Half the width of the t interval."""
-        return float(stats.t.ppf(0.5 + LEVEL / 2, self.freedom) * np.sqrt(self.variance))
+        return float(stats.t.ppf(1.0 - TAIL, self.freedom) * self.error)
+
+    def with_prompts(self, factor: float) -> "Spread":
+        """The spread that `factor` times as many prompts of the same kind would have, degrees of freedom kept."""
+        fixed = min(self.between_seeds, self.variance)
+        return Spread(fixed + (self.variance - fixed) / factor, self.freedom, self.between_seeds)
 
 
 def complete(y: ArrayLike) -> Array:
@@ -84,7 +99,7 @@ def complete(y: ArrayLike) -> Array:
     return values
 
 
-def _spread(values: Array) -> _Spread:
+def spread(values: Array) -> Spread:
     """Spread of the grand mean of crossed seeds and prompts, values (S, P, K) without NaN.
 
     Of the crossed variance, the prompts alone and the seeds alone, the one with the widest interval: the last
@@ -92,22 +107,22 @@ def _spread(values: Array) -> _Spread:
     """
     seeds, prompts, _ = values.shape
     if prompts < 2:
-        return _Spread(float("nan"), float("nan"))
-    cell = values.mean(axis=2)
+        return Spread(float("nan"), float("nan"))
+    cell, count = values.mean(axis=2), seeds * prompts
     by_prompt = seeds * float(cell.mean(axis=0).var(ddof=1))
-    candidates = [_Spread(by_prompt / (seeds * prompts), prompts - 1.0)]
-    if seeds > 1:
-        by_seed = prompts * float(cell.mean(axis=1).var(ddof=1))
-        rest = cell - cell.mean(axis=0) - cell.mean(axis=1, keepdims=True) + cell.mean()
-        rest_freedom = (seeds - 1.0) * (prompts - 1.0)
-        by_rest = float((rest**2).sum()) / rest_freedom
-        candidates.append(_Spread(by_seed / (seeds * prompts), seeds - 1.0))
-        together = by_seed + by_prompt - by_rest
-        if together > 0.0:
-            doubt = by_seed**2 / (seeds - 1.0) + by_prompt**2 / (prompts - 1.0) + by_rest**2 / rest_freedom
-            freedom = max(together**2 / doubt, 1.0)
-            candidates.append(_Spread(together / (seeds * prompts), freedom))
-    return max(candidates, key=lambda spread: spread.half_width)
+    if seeds == 1:
+        return Spread(by_prompt / count, prompts - 1.0)
+    by_seed = prompts * float(cell.mean(axis=1).var(ddof=1))
+    rest = cell - cell.mean(axis=0) - cell.mean(axis=1, keepdims=True) + cell.mean()
+    rest_freedom = (seeds - 1.0) * (prompts - 1.0)
+    by_rest = float((rest**2).sum()) / rest_freedom
+    lasting = max(by_seed - by_rest, 0.0) / count
+    candidates = [Spread(by_prompt / count, prompts - 1.0, lasting), Spread(by_seed / count, seeds - 1.0, lasting)]
+    together = by_seed + by_prompt - by_rest
+    if together > 0.0:
+        doubt = by_seed**2 / (seeds - 1.0) + by_prompt**2 / (prompts - 1.0) + by_rest**2 / rest_freedom
+        candidates.append(Spread(together / count, max(together**2 / doubt, 1.0), lasting))
+    return max(candidates, key=lambda candidate: candidate.half_width)
 
 
 def mean_interval(y: ArrayLike) -> Estimate:
@@ -118,7 +133,7 @@ def mean_interval(y: ArrayLike) -> Estimate:
     """
     values = complete(y)
     seeds, prompts, samples = values.shape
-    mean, half = float(values.mean()), _spread(values).half_width
+    mean, half = float(values.mean()), spread(values).half_width
     return Estimate(mean, mean - half, mean + half, prompts, samples, seeds)
 
 
@@ -135,19 +150,23 @@ def proportion_interval(y: ArrayLike) -> Estimate:
         raise ValueError("a proportion needs scores between 0 and 1")
     seeds, prompts, samples = values.shape
     rate = float(values.mean())
-    spread = _spread(values)
-    size = float(prompts)
-    if spread.variance > 0.0:
-        normal, student = stats.norm.ppf(0.5 + LEVEL / 2), stats.t.ppf(0.5 + LEVEL / 2, spread.freedom)
-        size = min(rate * (1.0 - rate) / spread.variance * (normal / student) ** 2, float(values.size))
-    low, high = _clopper_pearson(rate, size)
-    low, high = min(low, _clopper_pearson(1.0, prompts)[0]), max(high, _clopper_pearson(0.0, prompts)[1])
+    low, high = rate_bounds(rate, spread(values), prompts, values.size, TAIL)
     return Estimate(rate, low, high, prompts, samples, seeds)
 
 
-def _clopper_pearson(rate: float, size: float) -> tuple[float, float]:
+def rate_bounds(rate: float, of: Spread, prompts: int, responses: int, tail: float) -> tuple[float, float]:
+    """Lower and upper Korn-Graubard bound, each wrong with probability `tail`; see `proportion_interval`."""
+    size = float(prompts)
+    if of.variance > 0.0:
+        normal, student = stats.norm.ppf(1.0 - tail), stats.t.ppf(1.0 - tail, of.freedom)
+        size = min(rate * (1.0 - rate) / of.variance * (normal / student) ** 2, float(responses))
+    low, high = _clopper_pearson(rate, size, tail)
+    return min(low, _clopper_pearson(1.0, prompts, tail)[0]), max(high, _clopper_pearson(0.0, prompts, tail)[1])
+
+
+def _clopper_pearson(rate: float, size: float, tail: float) -> tuple[float, float]:
     """Exact binomial bounds for `rate * size` successes in `size` trials, both possibly fractional."""
-    hits, misses, tail = rate * size, (1.0 - rate) * size, 0.5 - LEVEL / 2
+    hits, misses = rate * size, (1.0 - rate) * size
     low = 0.0 if hits <= 0.0 else float(stats.beta.ppf(tail, hits, misses + 1.0))
     high = 1.0 if misses <= 0.0 else float(stats.beta.ppf(1.0 - tail, hits + 1.0, misses))
     return low, high
@@ -164,6 +183,64 @@ def paired_difference(a: ArrayLike, b: ArrayLike) -> Estimate:
     return mean_interval(first - second)
 
 
+def ratio_interval(total: ArrayLike, count: ArrayLike) -> Estimate:
+    """95 % interval of sum(total) / sum(count), both (S, P, K): a mean over a random part of the responses.
+
+    By linearisation: the interval of the mean of (total - ratio * count) / mean(count) around the ratio
+    (Cochran, Sampling Techniques, ch. 6). Raises ValueError where `count` is 0 throughout.
+    """
+    over, under = complete(total), complete(count)
+    if not under.any():
+        raise ValueError("a ratio needs a count above 0")
+    ratio = float(over.sum() / under.sum())
+    around = mean_interval((over - ratio * under) / under.mean())
+    return Estimate(ratio, ratio + around.low, ratio + around.high, around.prompts, around.samples, around.seeds)
+
+
+def tail_mean_interval(y: ArrayLike, share: float) -> Estimate:
+    """95 % interval of the mean of the largest `share` of the values (expected shortfall); y (S, P, K).
+
+    With q the (1 - share) quantile it is the mean of q + max(y - q, 0) / share (Rockafellar and Uryasev, 2000),
+    whose error in q cancels to first order, so q counts as known.
+    """
+    values = complete(y)
+    at = float(np.quantile(values, 1.0 - share, method="inverted_cdf"))
+    return mean_interval(at + np.maximum(values - at, 0.0) / share)
+
+
+def bounded_interval(y: ArrayLike) -> Estimate:
+    """`mean_interval` of differences of rates; y (S, P, K) in [-1, 1].
+
+    Never narrower than what P prompts without any difference would leave open, and cut to [-1, 1].
+    """
+    found = mean_interval(y)
+    floor = _clopper_pearson(0.0, found.prompts, TAIL)[1]
+    low, high = min(found.low, found.mean - floor), max(found.high, found.mean + floor)
+    return replace(found, low=max(low, -1.0), high=min(high, 1.0))
+
+
+def p_value(y: ArrayLike) -> float:
+    """Two-sided p-value of the hypothesis that the mean of y (S, P, K) is 0, on the spread of `mean_interval`.
+
+    Never below 2 * 0.5**P: what P prompts that all agree can show.
+    """
+    values = complete(y)
+    of, mean, floor = spread(values), float(values.mean()), 2.0 * 0.5 ** values.shape[1]
+    if mean == 0.0 or not of.variance >= 0.0:
+        return 1.0
+    p = 0.0 if of.variance == 0.0 else 2.0 * float(stats.t.sf(abs(mean) / of.error, of.freedom))
+    return min(max(p, floor), 1.0)
+
+
+def smallest_resolved(y: ArrayLike, power: float = 0.8) -> float:
+    """Smallest true mean of a paired difference y (S, P, K) that a design of this spread finds with `power`.
+
+    (t_0.975 + t_power) standard errors (Bloom, Evaluation Review 19, 1995); NaN with a single prompt.
+    """
+    of = spread(complete(y))
+    return float((stats.t.ppf(1.0 - TAIL, of.freedom) + stats.t.ppf(power, of.freedom)) * of.error)
+
+
 def independent_difference(a: ArrayLike, b: ArrayLike) -> Estimate:
     """Mean of a minus mean of b on different prompts (two test sets), Welch's interval.
 
@@ -171,10 +248,10 @@ def independent_difference(a: ArrayLike, b: ArrayLike) -> Estimate:
     smaller side.
     """
     first, second = complete(a), complete(b)
-    left, right = _spread(first), _spread(second)
+    left, right = spread(first), spread(second)
     variance = left.variance + right.variance
     doubt = left.variance**2 / left.freedom + right.variance**2 / right.freedom
-    half = 0.0 if doubt == 0.0 else _Spread(variance, variance**2 / doubt).half_width
+    half = 0.0 if doubt == 0.0 else Spread(variance, variance**2 / doubt).half_width
     mean = float(first.mean() - second.mean())
     seeds, prompts, samples = np.minimum(first.shape, second.shape).tolist()
     return Estimate(mean, mean - half, mean + half, prompts, samples, seeds)
@@ -189,5 +266,5 @@ def seed_interval(values: ArrayLike) -> Estimate:
     mean, nan = float(per_seed.mean()), float("nan")
     if seeds == 1:
         return Estimate(mean, nan, nan, 0, 0, 1)
-    half = _Spread(float(per_seed.var(ddof=1)) / seeds, seeds - 1.0).half_width
+    half = Spread(float(per_seed.var(ddof=1)) / seeds, seeds - 1.0).half_width
     return Estimate(mean, mean - half, mean + half, 0, 0, seeds)

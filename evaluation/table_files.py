@@ -11,6 +11,7 @@ import io
 import re
 import shutil
 import tempfile
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from evaluation.statistics import Estimate
 CSV_HEADER = ["group", "row", "column", "unit", "estimate", "low", "high", "prompts", "samples", "seeds", "text"]
 MISSING = "\N{EN DASH}"
 
-Cell = Estimate | str | None
+Cell = Estimate | float | str | None  # a plain number is a bound, a count or a p-value, never a bare mean
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,27 @@ class Column:
             return MISSING
         if isinstance(cell, str):
             return cell
+        if isinstance(cell, float):
+            return _number(cell, self.digits)
         mean, low, high = (_number(value, self.digits) for value in (cell.mean, cell.low, cell.high))
         return f"{mean} [{low}, {high}]" if cell.has_interval else f"{mean} (no interval)"
 
 
 @dataclass(frozen=True)
 class Line:
-    """A row; `gap`, where set, is printed across the row instead of cells ("failed: why")."""
+    """A row; `gap`, where set, is printed across the row instead of cells ("failed: why").
+
+    `marks` are printed after the cells of their columns, e.g. "*"; the caption says what they mean.
+    """
 
     label: str
     cells: dict[str, Cell] = field(default_factory=dict)
     gap: str = ""
+    marks: dict[str, str] = field(default_factory=dict)
+
+    def show(self, column: Column) -> str:
+        """The cell of a column as people read it, with its mark."""
+        return column.show(self.cells.get(column.key)) + self.marks.get(column.key, "")
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,9 @@ def to_csv(table: Table) -> str:
                 if isinstance(cell, Estimate):
                     bounds = [repr(v) if cell.has_interval else "" for v in (cell.low, cell.high)]
                     numbers = [repr(cell.mean), *bounds, cell.prompts or "", cell.samples or "", cell.seeds]
-                shown = line.gap or column.show(cell)
+                elif isinstance(cell, float):
+                    numbers[0] = repr(cell)
+                shown = line.gap or line.show(column)
                 writer.writerow([group, line.label, column.key, column.unit, *numbers, shown])
     return text.getvalue()
 
@@ -100,7 +113,7 @@ def to_markdown(table: Table) -> str:
         if group:
             rows.append([f"**{_md(group)}**", *("" for _ in columns)])
         for line in lines:
-            cells = [column.show(line.cells.get(column.key)) for column in columns]
+            cells = [line.show(column) for column in columns]
             shown = [line.gap, *[""] * (len(columns) - 1)] if line.gap else cells
             rows.append([_md(line.label), *(_md(cell) for cell in shown)])
     body = "\n".join("| " + " | ".join(row) + " |" for row in rows)
@@ -119,10 +132,16 @@ def to_latex(table: Table) -> str:
         if group:
             lines.append(rf"\multicolumn{{{len(columns) + 1}}}{{l}}{{\emph{{{_tex(group)}}}}} \\")
         for row in rows:
-            cells = [_tex(column.show(row.cells.get(column.key))) for column in columns]
+            cells = [_tex(row.show(column)) for column in columns]
             gap = rf"\multicolumn{{{len(columns)}}}{{l}}{{{_tex(row.gap)}}}"
             lines.append(" & ".join([_tex(row.label), *([gap] if row.gap else cells)]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", r"\end{table}", ""])
+
+
+def files(tables: Iterable[Table]) -> dict[str, str]:
+    """File name to content for CSV, Markdown and LaTeX."""
+    forms: dict[str, Callable[[Table], str]] = {"csv": to_csv, "md": to_markdown, "tex": to_latex}
+    return {f"{table.name}.{end}": form(table) for table in tables for end, form in forms.items()}
 
 
 def replace_folder(out: Path, files: dict[str, str]) -> None:

@@ -25,8 +25,8 @@ LAST_SHARE = 0.25
 TITLE = "Learning rates"
 CAPTION = (
     "Objective of each row on validation prompts, mean over the last quarter of the updates, with 95 % interval over "
-    "prompts; one training seed that the study does not use. Reward and KL are of the same responses. Higher is better; "
-    "the best rate of a row is starred."
+    "prompts; one training seed that the study does not use. Reward and KL are of the same responses. Higher is "
+    "better; the best rate of a row is starred."
 )
 COLUMNS = (
     Column("objective", "Objective", "", 3),
@@ -40,7 +40,8 @@ def last_quarter(curves: Path) -> dict[str, Array]:
     rows = [json.loads(line) for line in curves.read_text(encoding="utf-8").splitlines()]
     last = rows[-1]["step"]
     late = [row for row in rows if row["step"] > (1 - LAST_SHARE) * last]
-    return {name: np.array([row[key] for row in late]).T[None] for name, key in (("reward", "reward"), ("kl", "kl_mean"))}
+    keys = {"reward": "reward", "kl": "kl_mean"}
+    return {name: np.array([row[key] for row in late]).T[None] for name, key in keys.items()}
 
 
 def objective(kind: str, settings: dict[str, Any], measured: dict[str, Array], d: float) -> Array:
@@ -58,7 +59,8 @@ def objective(kind: str, settings: dict[str, Any], measured: dict[str, Array], d
 def line(run: dict[str, Any], runs: Path, d: float) -> tuple[str, Line, float]:
     """A run's row of settings, its line in the table, and its objective's mean (minus infinity if it failed)."""
     record = json.loads((runs / run["run"] / "run.json").read_text(encoding="utf-8"))
-    name = " ".join([run["label"], *(part for part in run["setting"].split(", ") if part and not part.startswith("lr="))])
+    shown = [part for part in run["setting"].split(", ") if part and not part.startswith("lr=")]
+    name = " ".join([run["label"], *shown])
     rate = f"{record['train']['lr']:g}"
     if record["status"] != "ok":
         return name, Line(rate, gap=f"failed: {record['why']}"), -np.inf
@@ -83,7 +85,8 @@ def table(params: dict[str, Any], runs: Path) -> Table:
     shown = []
     for name, lines in groups.items():
         best = max(value for _, value in lines)
-        shown.append((name, tuple(Line(made.label + " *" * (value == best), made.cells, made.gap) for made, value in lines)))
+        starred = (Line(made.label + " *" * (value == best), made.cells, made.gap) for made, value in lines)
+        shown.append((name, tuple(starred)))
     return Table("tuning", f"{TITLE}, size {params['size']}", CAPTION, COLUMNS, tuple(shown))
 
 

@@ -25,7 +25,7 @@ rule model:
         "results/logs/model-{id}.log",
     conda:
         "../environment.yml"
-    threads: lambda w: PLAN.models[w.id].threads
+    threads: 1
     params:
         module=lambda w: PLAN.models[w.id].module,
         params=lambda w: as_json(PLAN.models[w.id].params),

@@ -30,7 +30,8 @@ rule collect:
 
 rule tables:
     input:
-        f"{BUILT}/collected",
+        collected=f"{BUILT}/collected",
+        theory="results/built/theory",
     output:
         directory(f"{BUILT}/tables"),
     log:
@@ -39,9 +40,10 @@ rule tables:
         "../environment.yml"
     threads: 1
     params:
-        code=code_hash("evaluation/tables.py"),
+        code=code_hash("evaluation/tables/__main__.py", "evaluation/claims.yaml"),
     shell:
-        "python -m evaluation.tables --collected {input} --out {output} 2> {log}"
+        "python -m evaluation.tables --collected {input.collected} --theory {input.theory}"
+        " --out {output} 2> {log}"
 
 
 rule figures:

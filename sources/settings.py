@@ -53,7 +53,6 @@ class SmolModel(Strict):
     sft_steps: int = Field(0, ge=0, le=100_000)
     batch: int = Field(8, ge=1, le=1024, description="solutions per update")
     lr: float = Field(1e-4, gt=0, le=0.1)
-    threads: int = Field(1, ge=1, description="CPU threads that the workflow gives to the fine-tuning")
     max_tokens: int = Field(256, ge=2, description="longest solution in tokens; longer ones are left out")
     seed: int = Field(0, ge=0)
     dtype: Literal["float32", "bfloat16"] = Field("bfloat16", description="of computation and of the saved weights")

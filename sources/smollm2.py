@@ -46,20 +46,21 @@ def weights() -> Path:
 
 
 def load(file: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Model (float32) and tokenizer with chat template from a GGUF file.
-
-    A model read from GGUF counts as quantised and refuses to be saved; so its weights move into a model built
-    from the same configuration without that mark.
-    """
+    """Model (float32) and tokenizer with chat template from a GGUF file."""
     where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     read = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+    return unmarked(read), AutoTokenizer.from_pretrained(**where)
+
+
+def unmarked(read: PreTrainedModel) -> PreTrainedModel:
+    """The same weights in a model that can be saved: one read from GGUF counts as quantised and refuses it."""
     config = read.config.to_dict()
     for mark in ("quantization_config", "_name_or_path"):
         config.pop(mark, None)
     model = AutoModelForCausalLM.from_config(type(read.config).from_dict(config), dtype=torch.float32)
     model.load_state_dict(read.state_dict())
     model.generation_config = read.generation_config
-    return model.eval(), AutoTokenizer.from_pretrained(**where)
+    return model.eval()
 
 
 def main(argv: list[str] | None = None) -> None:

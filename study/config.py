@@ -129,7 +129,8 @@ def load_size(name: str) -> Size:
     folder = ROOT / "config"
     path = folder / f"{name}.yaml"
     if not path.is_file():
-        raise UserError(f"there is no size '{name}' in config/; {nearest(name, (f.stem for f in folder.glob('*.yaml')))}")
+        hint = nearest(name, (file.stem for file in folder.glob("*.yaml")))
+        raise UserError(f"there is no size '{name}' in config/; {hint}")
     where = f"config/{name}.yaml"
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))

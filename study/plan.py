@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from pathlib import Path
 from typing import Any
 
 from sources.problems import check_all
-from sources.settings import ProblemData
 from study.code import code_hash, short_hash
 from study.config import ModelSource, Pair, Size, load_size
 from training.errors import UserError, nearest
@@ -51,7 +49,6 @@ class Made:
     module: str
     params: dict[str, Any]
     data: str = ""
-    threads: int = 1
 
 
 @dataclass
@@ -128,15 +125,15 @@ def make_plan(name: str, data_root: str | None = None) -> Plan:
 
 
 def _add_pair(plan: Plan, name: str, pair: Pair, root: str | None) -> None:
-    module, params = "world.write", pair.data.world
-    if pair.data.problems is not None:
-        module = "sources.problems"
-        params = pair.data.problems.model_copy(update={"root": root} if root else {})
-    recipe = params.model_dump(mode="json")  # type: ignore[union-attr]
-    data = f"{name}-{short_hash([recipe, code_hash(_file(module))])}"
-    if isinstance(params, ProblemData) and not Path(f"results/data/{data}").is_dir():
-        check_all(params)
-    plan.data[data] = Made(module, recipe)
+    world, real = pair.data.world, pair.data.problems
+    if real is not None and root is not None:
+        real = real.model_copy(update={"root": root})
+    module = "world.write" if real is None else "sources.problems"
+    params = (real or world).model_dump(mode="json")  # type: ignore[union-attr]
+    data = f"{name}-{short_hash([params, code_hash(_file(module))])}"
+    if real is not None and not Path(f"results/data/{data}").is_dir():
+        check_all(real)
+    plan.data[data] = Made(module, params)
     plan.pairs[name] = {"data": data}
     plan.pairs[name]["teacher"] = _add_model(plan, f"{name}-teacher", pair.teacher, data)
     plan.pairs[name]["student"] = _add_model(plan, f"{name}-student", pair.student, data)
@@ -150,7 +147,7 @@ def _add_model(plan: Plan, name: str, source: ModelSource, data: str) -> str:
     assert recipe is not None
     params = recipe.model_dump(mode="json")
     model = f"{name}-{short_hash([params, data, code_hash(_file(module))])}"
-    plan.models[model] = Made(module, params, data, params.get("threads", 1))
+    plan.models[model] = Made(module, params, data)
     return f"results/models/{model}"
 
 
@@ -225,7 +222,8 @@ def _run(
         "code": code_hash("training/train.py", str(folder.path / "method.py")),
     }  # fmt: skip
     plain = "".join(c if c.isalnum() or c in ".=" else "-" for c in setting.replace("λ", "lambda")).strip("-")
-    name = "-".join(part for part in (pair, folder.name, plain, f"s{seed}", short_hash([params, needs.model_dump()])) if part)
+    parts = (pair, folder.name, plain, f"s{seed}", short_hash([params, needs.model_dump()]))
+    name = "-".join(part for part in parts if part)
     return Run(
         name, pair, "method", folder.name, folder.declares.label, setting, seed, folder.declares.order,
         folder.declares.objective, {"run": name, **params}, f"results/runs/{name}/policy", inputs.get("threshold", ""),

@@ -58,4 +58,5 @@ def gradients(model: LlamaForCausalLM, loss: torch.Tensor) -> torch.Tensor:
     """The flattened gradient of a loss in the model's parameters; 0 where a parameter takes no part."""
     parameters = list(model.parameters())
     found = torch.autograd.grad(loss, parameters, allow_unused=True)
-    return torch.cat([torch.zeros_like(p).flatten() if g is None else g.flatten() for p, g in zip(parameters, found, strict=True)])
+    filled = (torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True))
+    return torch.cat([gradient.flatten() for gradient in filled])

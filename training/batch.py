@@ -110,7 +110,9 @@ class Batch:
         logp, teacher_logp, value = (self._unpack(torch.cat(parts)) for parts in zip(*results, strict=True))
         return logp, teacher_logp, value
 
-    def _chunk(self, integrand: Integrand | None, student: Tensor, teacher: Tensor, tokens: Tensor) -> tuple[Tensor, ...]:
+    def _chunk(
+        self, integrand: Integrand | None, student: Tensor, teacher: Tensor, tokens: Tensor
+    ) -> tuple[Tensor, ...]:
         log_pi = log_policy(head(self._student)(student), self._width)
         logp = log_pi.gather(1, tokens[:, None])[:, 0]
         if integrand is None or self._teacher is None:

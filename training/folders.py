@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
@@ -17,6 +19,7 @@ from training.schema import Strict, parse
 
 if TYPE_CHECKING:
     from training.method import Method
+    from training.run import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -87,7 +90,8 @@ class Folder:
         known = self.declares.settings
         for name in overrides:
             if name not in known:
-                raise UserError(f"{where}: method '{self.name}' has no setting '{name}'; {nearest(name, [*known, 'lr'])}")
+                hint = nearest(name, [*known, "lr"])
+                raise UserError(f"{where}: method '{self.name}' has no setting '{name}'; {hint}")
         axes = []
         for name, setting in known.items():
             given = overrides.get(name, setting.default)
@@ -104,6 +108,16 @@ class Folder:
 
     def load(self) -> type[Method]:
         """The folder's `Method` class (imports torch)."""
+        module = self._module()
+        if not hasattr(module, "Method"):
+            raise UserError(f"{self.path / 'method.py'} defines no class 'Method'; see methods/grpo/method.py")
+        return module.Method
+
+    def own_train(self) -> Callable[[Run], None] | None:
+        """The folder's own `train(run)`, where it brings a trainer in place of a `Method`."""
+        return getattr(self._module(), "train", None)
+
+    def _module(self) -> ModuleType:
         name = f"method_{self.name}"
         spec = importlib.util.spec_from_file_location(name, self.path / "method.py")
         if spec is None or spec.loader is None:
@@ -111,9 +125,7 @@ class Folder:
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         spec.loader.exec_module(module)
-        if not hasattr(module, "Method"):
-            raise UserError(f"{self.path / 'method.py'} defines no class 'Method'; see methods/grpo/method.py")
-        return module.Method
+        return module
 
 
 def _plain(value: Any) -> str:

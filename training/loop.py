@@ -75,7 +75,7 @@ class Trainer:
     def _solutions(self, prompts: list[list[int]], problems: list[Problem]) -> Rollouts:
         ids, prompt_mask = pad_prompts(prompts, self.tokenizer.pad_token_id, self.student.device)
         texts = [self.tokenizer(p["solution"], add_special_tokens=False)["input_ids"] for p in problems]
-        ended = [text[: self.settings.max_new_tokens - 1] + [self.tokenizer.eos_token_id] for text in texts]
+        ended = [[*text[: self.settings.max_new_tokens - 1], self.tokenizer.eos_token_id] for text in texts]
         backwards, mask = pad_prompts([text[::-1] for text in ended], self.tokenizer.pad_token_id, ids.device)
         finished = torch.ones(len(ended), dtype=torch.bool, device=ids.device)
         return Rollouts(ids, prompt_mask, backwards.flip(1), mask.flip(1).bool(), finished)

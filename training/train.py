@@ -20,14 +20,16 @@ from pydantic import Field
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from training.cost import Cost
 from training.data import derive_seed, read_problems
 from training.errors import TrainingFailed, UserError, cli, nearest
-from training.folders import find_folders
+from training.folders import Folder, find_folders
 from training.loop import Trainer
 from training.method import Method
 from training.models import check_same_vocabulary, load_policy, load_tokenizer
 from training.monitor import Monitor
 from training.progress import Progress
+from training.run import Run
 from training.schema import Strict, parse
 from training.settings import TrainSettings
 
@@ -45,23 +47,21 @@ class RunParams(Strict):
     code: str = ""
 
 
-def build_method(params: RunParams, threshold: float | None) -> tuple[Method, bool]:
-    """The method object, and whether training needs the teacher."""
+def find_method(params: RunParams, threshold: float | None) -> Folder:
+    """The run's method folder; `UserError` where there is none or it lacks its threshold."""
     folders = find_folders(tuple(params.methods_path))
     if params.method not in folders:
         raise UserError(f"there is no method '{params.method}'; {nearest(params.method, folders)}")
     folder = folders[params.method]
-    needs = folder.declares.needs
-    if needs.threshold and threshold is None:
+    if folder.declares.needs.threshold and threshold is None:
         raise UserError(f"method '{params.method}' needs a threshold d; pass --threshold FILE")
-    method = folder.load()(params.settings, threshold, params.train.clip)
-    return method, needs.teacher or params.train.kl_warmup > 0
+    return folder
 
 
 def run(params: RunParams, arguments: argparse.Namespace) -> None:
     """Train and write everything to `arguments.out`; `TrainingFailed` leaves the logs up to the failure."""
     threshold = json.loads(arguments.threshold.read_text())["d"] if arguments.threshold else None
-    method, needs_teacher = build_method(params, threshold)
+    folder = find_method(params, threshold)
     tokenizer = load_tokenizer(arguments.student)
     check_same_vocabulary(tokenizer, load_tokenizer(arguments.teacher))
     torch.manual_seed(derive_seed(params.seed, "start"))
@@ -70,29 +70,58 @@ def run(params: RunParams, arguments: argparse.Namespace) -> None:
     problems = read_problems(arguments.data / "train.jsonl")
     validation = read_problems(arguments.data / "validation.jsonl", params.train.monitor_prompts)
     monitor = Monitor(teacher, tokenizer, validation, params.train.max_new_tokens)
-    trainer = Trainer(
-        method, student, teacher if needs_teacher else None, tokenizer, problems, params.train, params.seed
-    )
+    needed = teacher if folder.declares.needs.teacher or params.train.kl_warmup > 0 else None
+    cost = Cost()
+    this = Run(
+        student, needed, tokenizer, problems, params.train, params.settings, threshold, params.seed, arguments.out,
+        cost, Report(student, monitor, params, threshold, arguments.out),
+    )  # fmt: skip
+    own = folder.own_train()
     try:
-        train(trainer, monitor, params, threshold, arguments.out)
+        own(this) if own else train(this, folder.load())
     finally:
-        (arguments.out / "cost.json").write_text(json.dumps(trainer.cost.to_json()))
+        (arguments.out / "cost.json").write_text(json.dumps(cost.to_json()))
     save_policy(student, tokenizer, arguments.out / "policy")
 
 
-def train(trainer: Trainer, monitor: Monitor, params: RunParams, threshold: float | None, out: Path) -> None:
-    """All updates, with the log, the monitor and the progress line."""
-    every, total = params.train.monitor_every, params.train.steps
-    progress = Progress(params.run, total)
-    with (out / "train.jsonl").open("w") as log, (out / "curves.jsonl").open("w") as curves:
-        measured = monitor.measure(trainer.student, 0)
-        print(json.dumps(measured), file=curves)
-        for row in trainer.steps():
-            print(json.dumps({k: round(v, 6) for k, v in row.items()}), file=log)
-            if row["step"] % every == 0 or row["step"] == total:
-                measured = monitor.measure(trainer.student, row["step"])
-                print(json.dumps(measured), file=curves, flush=True)
-            progress.show(row["step"], reward=row.get("reward"), **_standing(measured, threshold))
+def train(run: Run, method: type[Method]) -> None:
+    """All updates of the shared loop."""
+    made = method(run.settings, run.threshold, run.budget.clip)
+    trainer = Trainer(made, run.student, run.teacher, run.tokenizer, run.problems, run.budget, run.seed)
+    trainer.cost = run.cost
+    for row in trainer.steps():
+        run.report(row)
+
+
+class Report:
+    """The log, the monitor's curves and the progress line of a run; called with the row of each update."""
+
+    def __init__(
+        self, student: PreTrainedModel, monitor: Monitor, params: RunParams, threshold: float | None, out: Path
+    ) -> None:
+        self.student, self.monitor, self.budget, self.threshold = student, monitor, params.train, threshold
+        self.log, self.curves = out / "train.jsonl", out / "curves.jsonl"
+        self.progress = Progress(params.run, params.train.steps)
+        self.log.write_text("")
+        self.curves.write_text("")
+        self._measure(0)
+
+    def __call__(self, row: dict[str, Any]) -> None:
+        """Write the row; measure the policy where it is due."""
+        step = row["step"]
+        _append(self.log, {name: round(value, 6) for name, value in row.items()})
+        if step % self.budget.monitor_every == 0 or step == self.budget.steps:
+            self._measure(step)
+        self.progress.show(step, reward=row.get("reward"), **_standing(self.measured, self.threshold))
+
+    def _measure(self, step: int) -> None:
+        self.measured = self.monitor.measure(self.student, step)
+        _append(self.curves, self.measured)
+
+
+def _append(path: Path, row: dict[str, Any]) -> None:
+    with path.open("a") as file:
+        print(json.dumps(row), file=file)
 
 
 def _standing(measured: dict[str, Any], threshold: float | None) -> dict[str, float]:

@@ -11,8 +11,8 @@ from random import Random
 from typing import Any, NamedTuple
 
 LARGEST = 60
-LARGEST_STEP = 9
-STARTS = (3, 30)
+LARGEST_STEP = 6
+STARTS = (3, 20)
 SIGNS = ("+", "-")
 PROMPT = "{question} answer :"
 

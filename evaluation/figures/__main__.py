@@ -11,14 +11,15 @@ import argparse
 from pathlib import Path
 
 from evaluation.collected import Collected, read
-from evaluation.figures import curves, kl_distribution, score_vs_kl, win_rates
+from evaluation.figures import curves, equal_compute, kl_distribution, pareto, score_vs_kl, win_rates
 from evaluation.figures.style import Drawn, save, save_captions
 from training.errors import cli
 
 
 def draw_all(size: Collected) -> list[Drawn]:
     """Every figure, in the order in which the report shows them."""
-    return [module.draw(size) for module in (score_vs_kl, win_rates, curves, kl_distribution)]
+    modules = (score_vs_kl, pareto, win_rates, curves, equal_compute, kl_distribution)
+    return [module.draw(size) for module in modules]
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -26,14 +26,14 @@ def draw(size: Collected) -> Drawn:
     for line, (name, pair) in zip(axes, size.pairs.items(), strict=True):
         rows = size.rows(name, "method", "reference")
         for axis, test in zip(line, pair.tests, strict=False):
-            points = _panel(axis, size, rows, test, looks(rows))
+            drawn = points(axis, size, rows, test, looks(rows))
             axis.set(title=test.title, xlabel="mean KL per token (nats)")
             axis.update_datalim([(pair.threshold.d, axis.dataLim.y0)])
             axis.autoscale_view()
             fold(axis, "x", pair.threshold.d)
             mark_threshold(axis, pair.threshold.d)
-            shown += points.values()
-            labels |= points.keys()
+            shown += drawn.values()
+            labels |= drawn.keys()
         for unused in line[len(pair.tests) :]:
             unused.set_axis_off()
         line[0].set_ylabel(f"FAC %, pair {name}" if len(size.pairs) > 1 else "FAC %")
@@ -41,7 +41,8 @@ def draw(size: Collected) -> Drawn:
     return Drawn("score_vs_kl", TITLE, text, finish(figure, axes, TITLE, text, len(labels)))
 
 
-def _panel(axis: Axes, size: Collected, rows: list[Row], test: Test, look: dict[str, Look]) -> dict[str, Estimate]:
+def points(axis: Axes, size: Collected, rows: list[Row], test: Test, look: dict[str, Look]) -> dict[str, Estimate]:
+    """Draw KL and FAC of the rows with both intervals; returns the FACs by label."""
     drawn = {}
     for row in rows:
         score, kl = measures.fac(size, row, test.name), measures.divergence(size, row, test.name)

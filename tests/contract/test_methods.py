@@ -1,4 +1,7 @@
-"""What every method folder must keep, a stranger's too. A failure says which file to change and how."""
+"""What every loss must keep, a stranger's too. A failure says which file to change and how.
+
+Folders that bring their own `train(run)` have no loss to look at; `test_training.py` is what they must keep.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from training.folders import Folder, find_folders
 from training.method import Method
 from training.rollout import Rollouts
 
-FOLDERS = find_folders()
+FOLDERS = {name: folder for name, folder in find_folders().items() if folder.own_train() is None}
 LENGTHS = [4, 1, 6, 2, 3, 0, 6, 1]
 TOLERANCE = {"rtol": 2e-3, "atol": 2e-6}
 
@@ -26,7 +29,9 @@ def make(folder: Folder) -> Method:
     return folder.load()(folder.grid({}, "contract")[0], threshold)
 
 
-def make_batch(folder: Folder, student: object, rolled: Rollouts, rows: torch.Tensor | slice | None = None, **more: int) -> Batch:
+def make_batch(
+    folder: Folder, student: object, rolled: Rollouts, rows: torch.Tensor | slice | None = None, **more: int
+) -> Batch:
     teacher = tiny.llama(2).requires_grad_(False) if folder.declares.needs.teacher else None
     rewards, group = torch.tensor([1.0, 0, 0, 1, 0, 0, 1, 0]), torch.arange(2).repeat_interleave(4)
     rows = slice(None) if rows is None else rows
@@ -37,7 +42,9 @@ def usual() -> Rollouts:
     return tiny.rollouts([3, 3, 3, 3, 5, 5, 5, 5], LENGTHS)
 
 
-def loss_and_gradient(folder: Folder, rolled: Rollouts, rows: torch.Tensor | None = None, **more: int) -> tuple[torch.Tensor, torch.Tensor]:
+def loss_and_gradient(
+    folder: Folder, rolled: Rollouts, rows: torch.Tensor | None = None, **more: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     student = tiny.llama(1)
     loss, _ = make(folder).loss(make_batch(folder, student, rolled, rows, **more))
     return loss.detach(), tiny.gradients(student, loss)
@@ -134,11 +141,5 @@ def test_state_survives_a_round_trip(folder: Folder) -> None:
     method, copy = make(folder), make(folder)
     method.loss(make_batch(folder, tiny.llama(1), usual()))
     copy.load_state_dict(method.state_dict())
-    assert copy.state_dict() == method.state_dict(), f"{folder.path / 'method.py'}: state_dict and load_state_dict differ"
-
-
-def test_the_folder_is_complete(folder: Folder) -> None:
-    for file in ("method.py", "method.yaml", "README.md", "cite.bib"):
-        assert (folder.path / file).is_file(), f"{folder.path / file} is missing; copy the one of methods/grpo"
-    lines = (folder.path / "method.py").read_text().count("\n")
-    assert lines <= 150, f"{folder.path / 'method.py'} has {lines} lines; a method has at most 150"
+    same = copy.state_dict() == method.state_dict()
+    assert same, f"{folder.path / 'method.py'}: state_dict and load_state_dict differ"

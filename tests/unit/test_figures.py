@@ -17,7 +17,7 @@ from evaluation.figures import curves, kl_distribution, score_vs_kl, win_rates
 from evaluation.figures.style import COLOURS, looks, save
 from tests.unit.synthetic import write_collected
 
-NAMES = ("score_vs_kl", "win_rates", "curves", "kl_distribution")
+NAMES = ("score_vs_kl", "pareto", "win_rates", "curves", "equal_compute", "kl_distribution")
 
 
 @pytest.fixture(scope="module")

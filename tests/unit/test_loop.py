@@ -22,7 +22,9 @@ PROBLEMS: list[Problem] = [
 ]
 
 
-def trainer(name: str, seed: int = 0, dropout: float = 0.0, overrides: dict[str, Any] | None = None, **more: Any) -> Trainer:
+def trainer(
+    name: str, seed: int = 0, dropout: float = 0.0, overrides: dict[str, Any] | None = None, **more: Any
+) -> Trainer:
     vocab = len(build())
     settings = TrainSettings(**{"steps": 2, "questions": 4, "samples": 3, "lr": 1e-3, "max_new_tokens": 6, **more})
     folder = find_folders()[name]

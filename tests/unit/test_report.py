@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from evaluation import report, tables
+from evaluation import report
 from evaluation.collected import read
 from evaluation.figures import __main__ as figures
 from evaluation.report_samples import exhibits
+from evaluation.tables import __main__ as tables
 from evaluation.theory import __main__ as theory
 from tests.unit.synthetic import TESTS, write_collected
 from training.errors import UserError
@@ -93,7 +94,7 @@ def test_nothing_is_loaded_from_elsewhere(page: str, tags: list[tuple[str, dict[
     assert [link for link in links if link and not link.startswith(("data:", "#"))] == []
     assert "@import" not in page
     assert "url(" not in page
-    assert sum(tag == "img" for tag, _ in tags) == 5
+    assert sum(tag == "img" for tag, _ in tags) == 7
 
 
 def test_the_order_is_summary_main_figures_tables_samples_provenance(page: str) -> None:

@@ -53,7 +53,7 @@ def write(rows, path):
 
 
 def reference(models, prompt, tokens):
-    """KL per token, and mean k1 and k3, in float64, one response at a time, no padding, straight from the definition."""
+    """KL per token, and mean k1 and k3, in float64, one response at a time, from the definition."""
     policy, teacher = (load_policy(path, "float64") for path in models)
     ids = encode(load_tokenizer(models[0]), prompt)
     with torch.no_grad():

@@ -11,11 +11,16 @@ from scipy import stats
 from evaluation.statistics import (
     Array,
     Estimate,
+    bounded_interval,
     independent_difference,
     mean_interval,
+    p_value,
     paired_difference,
     proportion_interval,
+    ratio_interval,
     seed_interval,
+    smallest_resolved,
+    tail_mean_interval,
 )
 
 REPEATS = 600  # standard error of a measured coverage of 95 %: 0.9 points
@@ -157,3 +162,47 @@ def test_proportion_intervals_cover_what_they_claim(seeds: int, centre: float, s
         return (rng.random((seeds, 100, 4)) < chance).astype(np.float64)
 
     assert 92.5 <= _measured(truth, draw, proportion_interval) <= 100.0
+
+
+def test_a_ratio_of_sums_is_linearised() -> None:
+    rng = np.random.default_rng(7)
+    count = (rng.random((1, 200, 1)) < 0.4).astype(np.float64)
+    total = count * rng.normal(2.0, 0.5, (1, 200, 1))
+    found = ratio_interval(total, count)
+    inside = total[count == 1.0]
+    assert found.mean == pytest.approx(inside.mean())
+    plain = stats.sem(inside) * stats.t.ppf(0.975, len(inside) - 1)
+    assert found.high - found.mean == pytest.approx(plain, rel=0.03)
+    with pytest.raises(ValueError, match="count above 0"):
+        ratio_interval(total, np.zeros_like(total))
+
+
+def test_the_tail_mean_is_the_mean_of_the_worst() -> None:
+    y = np.random.default_rng(8).permutation(np.arange(100.0)).reshape(1, 50, 2)
+    assert tail_mean_interval(y, 0.05).mean == pytest.approx(np.mean([95, 96, 97, 98, 99]))
+    truth = stats.norm.pdf(stats.norm.ppf(0.95)) / 0.05
+    rng = np.random.default_rng(9)
+    covered = _measured(truth, lambda: rng.standard_normal((1, 400, 1)), lambda z: tail_mean_interval(z, 0.05))
+    assert 90.0 <= covered <= 98.0  # 600 repeats; 20 responses beyond the quantile are few, nominal is 95
+
+
+def test_a_difference_of_rates_is_never_surer_than_its_prompts() -> None:
+    nothing = bounded_interval(np.zeros((3, 50, 4)))
+    assert nothing.high == pytest.approx(stats.binomtest(0, 50).proportion_ci(0.95, "exact").high)
+    assert bounded_interval(np.ones((1, 50, 1))).high == 1.0
+    y = np.random.default_rng(10).integers(-1, 2, (1, 300, 4)).astype(np.float64)
+    assert bounded_interval(y) == mean_interval(y)
+
+
+def test_p_values_are_those_of_the_t_test_with_a_floor() -> None:
+    y = np.random.default_rng(11).normal(0.2, 1.0, (1, 60, 1))
+    assert p_value(y) == pytest.approx(stats.ttest_1samp(y.ravel(), 0.0).pvalue)
+    assert p_value(np.zeros((1, 60, 1))) == 1.0
+    assert p_value(np.ones((1, 6, 4))) == pytest.approx(2 * 0.5**6)
+
+
+def test_the_smallest_resolved_difference_is_found_with_the_stated_power() -> None:
+    rng = np.random.default_rng(12)
+    least = smallest_resolved(rng.standard_normal((1, 4000, 1))) * np.sqrt(4000 / 50)
+    found = [p_value(least + rng.standard_normal((1, 50, 1))) < 0.05 for _ in range(REPEATS)]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.05)

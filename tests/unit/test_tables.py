@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evaluation import tables
 from evaluation.collected import Collected, read
 from evaluation.controls import checks
 from evaluation.statistics import Estimate
@@ -26,10 +25,14 @@ from evaluation.table_files import (
     to_latex,
     to_markdown,
 )
+from evaluation.tables import __main__ as tables
 from tests.unit.synthetic import write_collected
 from training.errors import UserError
 
-NAMES = ("main", "win_matrix", "readings", "cost", "controls")
+NAMES = (
+    "main", "claims", "satisfaction", "differences", "win_matrix", "pareto", "feasible", "equal_compute", "readings",
+    "kl_estimators", "intervals", "cost", "controls",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,72 @@
+"""A verdict on "at least 95 % of the responses satisfy the constraint, with 95 % confidence".
+
+Both bounds are one-sided 95 % Korn-Graubard bounds (Clopper-Pearson with the effective sample size of clustered
+prompts and seeds, see `evaluation.statistics`): *holds* where the lower one reaches the target, *fails* where the
+upper one stays below it, *undecided* between. Coverage at nominal 95 %, simulated with 1500 studies of 100 prompts
+x 4 samples: lower bounds 93.5-98 % where the rate is 0.92-0.96, 96-100 % above (conservative, as Clopper-Pearson is);
+upper bounds 95-99 %. The lowest are 5 seeds that differ by 0.3 logits. The test of this file holds the main cases.
+
+What would decide: at the same rate r, P' prompts have the variance
+
+    v(P') = v_seed + (v - v_seed) * P / P'
+
+with v the variance of the rate now and v_seed its part between seeds, which prompts do not reduce; the answer is
+the smallest P' > P whose bounds, at the effective size r (1 - r) / v(P') * (z / t)^2, give a verdict.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from numpy.typing import ArrayLike
+
+from evaluation.statistics import Spread, complete, rate_bounds, spread
+
+TARGET = 0.95
+TAIL = 0.05  # one-sided
+MOST_PROMPTS = 10**7
+
+Verdict = Literal["holds", "fails", "undecided"]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """One-sided bounds of a rate, the verdict, and for "undecided" the prompts that would decide (None: none do)."""
+
+    low: float
+    high: float
+    verdict: Verdict
+    prompts_to_decide: int | None
+
+
+def certify(y: ArrayLike, target: float = TARGET) -> Certificate:
+    """The certificate of a rate from y (S, P, K) in [0, 1]; NaN and errors as in `mean_interval`."""
+    values = complete(y)
+    rate, of, prompts = float(values.mean()), spread(values), values.shape[1]
+    low, high = rate_bounds(rate, of, prompts, values.size, TAIL)
+    verdict = _verdict(low, high, target)
+    needed = _prompts(rate, of, prompts, values.size // prompts, target) if verdict == "undecided" else None
+    return Certificate(low, high, verdict, needed)
+
+
+def _verdict(low: float, high: float, target: float) -> Verdict:
+    return "holds" if low >= target else "fails" if high < target else "undecided"
+
+
+def _prompts(rate: float, of: Spread, prompts: int, per_prompt: int, target: float) -> int | None:
+    """Smallest number of prompts above `prompts` that decides at this rate, None below `MOST_PROMPTS`."""
+
+    def decides(count: int) -> bool:
+        bounds = rate_bounds(rate, of.with_prompts(count / prompts), count, count * per_prompt, TAIL)
+        return _verdict(*bounds, target) != "undecided"
+
+    too_few, enough = prompts, 2 * prompts
+    while not decides(enough):
+        too_few, enough = enough, 2 * enough
+        if enough > MOST_PROMPTS:
+            return None
+    while enough - too_few > 1:
+        middle = (too_few + enough) // 2
+        too_few, enough = (too_few, middle) if decides(middle) else (middle, enough)
+    return enough

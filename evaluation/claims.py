@@ -1,0 +1,244 @@
+"""The claims of `claims.yaml`, decided by the collected runs.
+
+A claim about several comparisons states all of them. It is *supported* where each one is shown on its own (each at
+5 %: to show all of them by chance is rarer still, Berger, 1982), *contradicted* where one is shown to be the other way
+round after Holm's correction for having looked at all of them, *undecided* otherwise, and *not run* where the runs it
+needs are not there. The number beside the verdict is the comparison that speaks least for the claim.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import yaml
+from pydantic import Field
+
+from evaluation import measures, paired
+from evaluation.certify import certify
+from evaluation.collected import Collected, Row, Test
+from evaluation.pairwise import win_rate_gap
+from evaluation.significance import ALPHA, holm
+from evaluation.statistics import Array, Estimate, bounded_interval, mean_interval, p_value, seed_interval
+from training.errors import UserError
+from training.schema import Strict, parse
+
+CLAIMS = Path(__file__).parent / "claims.yaml"
+Verdict = Literal["supported", "contradicted", "undecided", "not run"]
+NAMES = {"fac": "FAC", "cs": "CS", "kl": "KL", "win": "wins - losses", "rwr": "RWR"}
+
+
+class Claim(Strict):
+    """One entry of `claims.yaml`; which keys it needs depends on its kind, as explained there."""
+
+    id: str
+    claim: str
+    source: str
+    kind: Literal["difference", "level", "certified", "cost", "theory", "deployed"]
+    method: str = "cmdp"
+    against: list[str] = []
+    metric: Literal["fac", "cs", "kl", "win", "rwr"] = "fac"
+    sign: Literal[-1, 1] = 1
+    margin: float = 0.0
+    range: tuple[float, float] | None = None
+    value: float | None = None
+    tests: list[str] = []
+    pairs: list[str] = []
+    statements: list[str] = Field(default_factory=list)
+
+
+class _File(Strict):
+    claims: list[Claim]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A verdict, the least favourable number (None: there is none), and where it was found or what is missing."""
+
+    verdict: Verdict
+    number: Estimate | None
+    where: str
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """A difference in the stated direction: positive speaks for the claim; `p` against a difference of 0."""
+
+    estimate: Estimate
+    p: float
+    where: str
+
+
+def load(path: Path = CLAIMS) -> list[Claim]:
+    """All claims; `UserError` where the file is not what it must be."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"{path} cannot be read ({error}); correct it") from error
+    return parse(_File, {"claims": content}, str(path)).claims
+
+
+def decide(claim: Claim, size: Collected, pair: str, theory: Path | None) -> Finding:
+    """The finding of one claim in one pair; `theory` is the folder that holds theory_statements.csv."""
+    if claim.kind == "theory":
+        return _theory(claim, theory)
+    if claim.pairs and pair not in claim.pairs:
+        return _missing(f"needs a pair of the paper's models ({', '.join(claim.pairs)})")
+    row = size.row(pair, claim.method)
+    if row is None or row.gap:
+        return _missing(f"needs {claim.method}" + (f", which {row.gap}" if row else ""))
+    absent = [m for m in claim.against if not any(r.finished for r in size.rows(pair, "method") if r.method == m)]
+    if absent:
+        return _missing(f"needs a run of {', '.join(absent)}")
+    tests = [test for test in size.pairs[pair].tests if not claim.tests or test.name in claim.tests]
+    if not tests:
+        return _missing(f"needs the test set {', '.join(claim.tests)}")
+    kinds: dict[str, Callable[[Claim, Collected, Row, list[Test]], Finding]] = {
+        "difference": _difference, "level": _level, "certified": _certified, "cost": _cost, "deployed": _deployed,
+    }  # fmt: skip
+    return kinds[claim.kind](claim, size, row, tests)
+
+
+def _missing(why: str) -> Finding:
+    return Finding("not run", None, why)
+
+
+def _rivals(claim: Claim, size: Collected, row: Row) -> Iterable[Row]:
+    return (other for other in size.rows(row.pair, "method") if other.method in claim.against and other.finished)
+
+
+def _difference(claim: Claim, size: Collected, row: Row, tests: list[Test]) -> Finding:
+    found = []
+    for test in tests:
+        for other in _rivals(claim, size, row):
+            values = _values(claim, size, row, other, test)
+            if values is not None:
+                found.append((values, f"{NAMES[claim.metric]} against {other.label}, {test.title}"))
+    if not found:
+        return _missing(f"{NAMES[claim.metric]} is not defined for these runs")
+    if claim.range is not None:
+        return _within(claim.range, [(_printed(claim, values), where) for values, where in found])
+    shift = claim.margin if claim.metric == "kl" else claim.margin / 100.0
+    compared = []
+    for values, where in found:
+        towards = claim.sign * values + shift
+        compared.append(_Comparison(_printed(claim, values), p_value(towards), where))
+    return _all_of(compared, [float((claim.sign * v).mean()) + shift for v, _ in found])
+
+
+def _values(claim: Claim, size: Collected, row: Row, other: Row, test: Test) -> Array | None:
+    """`row` minus `other` per response, as a share or in nats."""
+    if claim.metric == "rwr":
+        return win_rate_gap(size, row, other, test.name)
+    found = paired.differences(size, row, other, test.name).get(NAMES[claim.metric])
+    return found.values if found else None
+
+
+def _printed(claim: Claim, values: Array) -> Estimate:
+    return mean_interval(values) if claim.metric == "kl" else bounded_interval(values).scaled(100.0)
+
+
+def _all_of(compared: list[_Comparison], means: list[float]) -> Finding:
+    """Supported, contradicted or undecided, by the rule at the head of this file."""
+    adjusted = holm([comparison.p for comparison in compared])
+    worst = int(
+        np.argmin([mean / max(c.p, 1e-300) if mean < 0 else mean for mean, c in zip(means, compared, strict=True)])
+    )
+    shown = all(mean > 0 and c.p < ALPHA for mean, c in zip(means, compared, strict=True))
+    refuted = any(mean < 0 and p < ALPHA for mean, p in zip(means, adjusted, strict=True))
+    verdict: Verdict = "supported" if shown else "contradicted" if refuted else "undecided"
+    count = f" (least favourable of {len(compared)})" if len(compared) > 1 else ""
+    return Finding(verdict, compared[worst].estimate, compared[worst].where + count)
+
+
+def _within(bounds: tuple[float, float], found: list[tuple[Estimate, str]]) -> Finding:
+    """Whether every estimate lies between the bounds, with its interval."""
+    low, high = bounds
+    outside = [item for item in found if item[0].high < low or item[0].low > high]
+    open_ = [item for item in found if item[0].low < low or item[0].high > high]
+    number, where = (outside or open_ or found)[0]
+    return Finding("contradicted" if outside else "undecided" if open_ else "supported", number, where)
+
+
+def _level(claim: Claim, size: Collected, row: Row, tests: list[Test]) -> Finding:
+    """Whether the stated number lies in the interval: supported then, contradicted where it does not."""
+    assert claim.value is not None
+    test = tests[0]
+    found = measures.divergence(size, row, test.name) if claim.metric == "kl" else _rate(claim, size, row, test)
+    if found is None:
+        return _missing(f"{NAMES[claim.metric]} is not defined for this run")
+    inside = found.low <= claim.value <= found.high
+    return Finding("supported" if inside else "contradicted", found, f"{NAMES[claim.metric]}, {test.title}")
+
+
+def _rate(claim: Claim, size: Collected, row: Row, test: Test) -> Estimate | None:
+    measure = measures.satisfaction if claim.metric == "cs" else measures.fac
+    found = measure(size, row, test.name)
+    return found.scaled(100.0) if found else None
+
+
+def _certified(claim: Claim, size: Collected, row: Row, tests: list[Test]) -> Finding:
+    words: dict[str, Verdict] = {"holds": "supported", "fails": "contradicted", "undecided": "undecided"}
+    found = [(values, test) for test in tests if (values := measures.satisfied(size, row, test.name)) is not None]
+    if not found:
+        return _missing("CS is not defined for this run")
+    values, test = min(found, key=lambda item: certify(item[0]).low)
+    verdicts = {certify(values).verdict for values, _ in found}
+    overall = "fails" if "fails" in verdicts else "undecided" if "undecided" in verdicts else "holds"
+    number = measures.satisfaction(size, row, test.name)
+    where = (
+        f"CS, {test.title} (lowest of {len(found)}); at least {100 * certify(values).low:.1f} % with 95 % confidence"
+    )
+    return Finding(words[overall], number.scaled(100.0) if number else None, where)
+
+
+def _cost(claim: Claim, size: Collected, row: Row, tests: list[Test]) -> Finding:
+    flops = size.costs.set_index("run")["flops"].dropna()
+    own = {run.seed: float(flops[run.run]) for run in row.finished if run.run in flops.index}
+    for other in _rivals(claim, size, row):
+        theirs = {run.seed: float(flops[run.run]) for run in other.finished if run.run in flops.index}
+        seeds = sorted(own.keys() & theirs.keys())
+        if seeds:
+            saved = seed_interval([100.0 * (1.0 - own[seed] / theirs[seed]) for seed in seeds])
+            known = saved.has_interval
+            verdict: Verdict = "supported" if known and saved.low > 0 else "undecided"
+            if known and saved.high < 0:
+                verdict = "contradicted"
+            return Finding(verdict, saved, f"% of the operations of {other.label} saved over the same steps")
+    return _missing("no cost was recorded for both")
+
+
+def _deployed(claim: Claim, size: Collected, row: Row, tests: list[Test]) -> Finding:
+    """The generator is given the policy's folder and no teacher: a scored response is the proof."""
+    first = tests[0]
+    found = measures.fac(size, row, first.name)
+    if found is None:
+        return _missing("no scored responses")
+    many = sum(
+        len(y) * y.shape[1] * y.shape[2] for t in tests if (y := size.stacked(row, t.name, "correct")) is not None
+    )
+    where = (
+        f"{many} responses of {len(row.finished)} trained students were generated from the student's folder alone, no "
+        f"teacher loaded; the teacher only scored them afterwards. FAC, {first.title}"
+    )
+    return Finding("supported", found.scaled(100.0), where)
+
+
+def _theory(claim: Claim, folder: Path | None) -> Finding:
+    """Verdicts of the exactly solved problems, for a fixed cost and for the KL, which depends on the policy."""
+    path = folder / "theory_statements.csv" if folder else None
+    if path is None or not path.is_file():
+        return _missing("needs the theory tables (evaluation.theory)")
+    with path.open(encoding="utf-8", newline="") as lines:
+        cell = {(line["row"], line["column"]): line["text"] for line in csv.DictReader(lines)}
+    try:
+        verdicts = {key: (cell[key, "token"], cell[key, "kl"]) for key in claim.statements}
+    except KeyError as error:
+        raise UserError(f"{path} has no statement {error}; correct evaluation/claims.yaml") from error
+    said = "; ".join(f"{key} {fixed} for a fixed cost, {kl} for the KL" for key, (fixed, kl) in verdicts.items())
+    holds = all(word == "holds" for pair in verdicts.values() for word in pair)
+    return Finding("supported" if holds else "contradicted", None, f"{said} (instances and proofs: theory_statements)")

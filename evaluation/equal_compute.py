@@ -1,0 +1,84 @@
+"""Training curves at equal steps and at equal budget.
+
+The budget of a step is the run's floating-point operations (student and teacher: generation, forward, backward) per
+update, from `costs.parquet`. A policy counts at the last monitored step within the budget; the budget is the largest
+that every trained run of the pair reached, the steps likewise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from evaluation.collected import Collected, Row
+from evaluation.statistics import Array, Estimate, mean_interval, proportion_interval
+
+
+@dataclass(frozen=True)
+class Point:
+    """A row on the monitor's prompts: the steps it had made (by seed) and what it reached."""
+
+    steps: tuple[int, ...]
+    reward: Estimate
+    kl: Estimate
+    satisfied: Estimate
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What every finished run of a pair reached: monitored steps, and operations."""
+
+    steps: int
+    flops: float
+
+
+def flops_per_step(size: Collected) -> dict[str, float]:
+    """Operations of one update by run id, for the runs whose cost and steps are known."""
+    known = size.costs.dropna(subset=["flops", "steps"])
+    known = known[(known["steps"] > 0) & (known["flops"] > 0)]
+    return dict(zip(known["run"], known["flops"] / known["steps"], strict=True))
+
+
+def limits(size: Collected, pair: str) -> Limits | None:
+    """The common limits of a pair's trained rows; None where no run has both a curve and a cost."""
+    per_step = flops_per_step(size)
+    runs = {run.run for row in size.rows(pair, "method") for run in row.finished} & per_step.keys()
+    last = size.curves[size.curves["run"].isin(runs)].groupby("run")["step"].max()
+    if last.empty or last.max() == 0:
+        return None
+    return Limits(int(last.min()), min(float(step) * per_step[str(run)] for run, step in last.items()))
+
+
+def at_steps(size: Collected, row: Row, steps: int) -> Point | None:
+    """The row at the last monitored step that is at most `steps`."""
+    return _point(size, row, {run.run: float(steps) for run in row.finished})
+
+
+def at_budget(size: Collected, row: Row, flops: float) -> Point | None:
+    """The row at the last monitored step within `flops` operations."""
+    per_step = flops_per_step(size)
+    return _point(size, row, {r.run: flops / per_step[r.run] + 1e-9 for r in row.finished if r.run in per_step})
+
+
+def _point(size: Collected, row: Row, allowed: dict[str, float]) -> Point | None:
+    """The row's runs, each at the last monitored step within what it is allowed."""
+    pair = size.pairs[row.pair]
+    reading = "kl" if pair.reading == "mean" else f"kl_{pair.reading}"
+    steps, blocks = [], []
+    for run, most in sorted(allowed.items()):
+        own = size.curves[(size.curves["run"] == run) & (size.curves["step"] <= most)]
+        if not own.empty:
+            steps.append(int(own["step"].max()))
+            blocks.append(own[own["step"] == steps[-1]].sort_values("response"))
+    if not blocks:
+        return None
+    inside = (_stacked(blocks, reading) <= pair.threshold.d).astype(np.float64)
+    reward, kl = _stacked(blocks, "reward"), _stacked(blocks, "kl")
+    return Point(tuple(steps), proportion_interval(reward), mean_interval(kl), proportion_interval(inside))
+
+
+def _stacked(blocks: list[pd.DataFrame], column: str) -> Array:
+    """(seeds, responses, 1): each validation response is of a prompt of its own."""
+    return np.stack([block[column].to_numpy(dtype=np.float64)[:, None] for block in blocks])

@@ -1,0 +1,79 @@
+"""Which differences between rows are real: corrected tests of every pair, the leading group, and what the design
+could have found at all.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import combinations, pairwise
+
+import numpy as np
+from statsmodels.stats.multitest import multipletests
+
+from evaluation import paired
+from evaluation.collected import Collected, Row
+from evaluation.pairwise import net_wins, overall
+from evaluation.statistics import p_value
+
+ALPHA = 0.05
+POWER = 0.8
+Tests = dict[frozenset[str], float]  # two labels -> Holm-adjusted p-value
+
+
+def win_tests(size: Collected, pair: str, test: str) -> Tests:
+    """Holm-adjusted p-values of "as many wins as losses" for every two rows of a pair on a test set."""
+    rows = [row for row in size.rows(pair, "method", "reference") if row.finished]
+    p: Tests = {}
+    for one, other in combinations(rows, 2):
+        signs = net_wins(size, one, other, test)
+        if signs is not None:
+            p[frozenset((one.label, other.label))] = p_value(signs)
+    return dict(zip(p, holm(list(p.values())), strict=True))
+
+
+def holm(p_values: list[float]) -> list[float]:
+    """p-values adjusted for all of them being tested at once (Holm, 1979)."""
+    return [float(p) for p in multipletests(p_values, method="holm")[1]] if p_values else []
+
+
+def leaders(size: Collected, pair: str, test: str, tests: Tests) -> set[str]:
+    """Labels of the trained row with the highest RWR and of those that are not shown to lose against it."""
+    scored = [
+        (match.win.mean, row)
+        for row in size.rows(pair, "method")
+        if row.finished and (match := overall(size, row, test))
+    ]
+    if not scored:
+        return set()
+    first = max(scored, key=lambda item: item[0])[1]
+
+    def beaten(row: Row) -> bool:
+        signs = net_wins(size, first, row, test)
+        known = tests.get(frozenset((first.label, row.label)), 1.0)
+        return signs is not None and known < ALPHA and float(signs.mean()) > 0.0
+
+    return {row.label for _, row in scored if row.runs == first.runs or not beaten(row)}
+
+
+@lru_cache(maxsize=1)
+def resolution(size: Collected) -> str:
+    """The smallest paired differences between two trained rows that the design can resolve, as a sentence."""
+    found: dict[str, list[float]] = {}
+    for pair, content in size.pairs.items():
+        rows = [row for row in size.rows(pair, "method") if row.finished]
+        for test in content.tests:
+            for one, other in pairwise(rows):
+                for name, difference in paired.differences(size, one, other, test.name).items():
+                    found.setdefault(name, []).append(difference.resolved())
+    parts = [f"{name} {_range(v, 3 if name == 'KL' else 1)}" for name, v in found.items() if np.isfinite(v).all()]
+    if not parts:
+        return ""
+    return (
+        f"Smallest true difference between two trained rows that this design finds with {100 * POWER:.0f} % power (5 % level, "
+        f"paired): {', '.join(parts)} (rates in percentage points, KL in nats; from the neighbouring rows)."
+    )
+
+
+def _range(values: list[float], digits: int) -> str:
+    low, high = f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"
+    return low if low == high else f"{low}\N{EN DASH}{high}"

@@ -1,0 +1,60 @@
+"""All tables of a size.
+
+    python -m evaluation.tables --collected results/built/micro/collected --theory results/built/theory \\
+        --out results/built/micro/tables
+
+Writes each as .csv, .md and .tex.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from evaluation.collected import Collected, read
+from evaluation.controls import controls_table
+from evaluation.table_files import Table, files, replace_folder
+from evaluation.tables.claims import claims_table
+from evaluation.tables.cost import cost_table
+from evaluation.tables.differences import differences_table
+from evaluation.tables.equal_compute import equal_compute_table
+from evaluation.tables.intervals import intervals_table
+from evaluation.tables.kl_estimators import kl_estimators_table
+from evaluation.tables.main import main_table, readings_table
+from evaluation.tables.pareto import feasible_table, pareto_table
+from evaluation.tables.satisfaction import satisfaction_table
+from evaluation.tables.win_matrix import win_table
+from training.errors import cli
+
+
+def all_tables(size: Collected, theory: Path | None = None) -> list[Table]:
+    """Every table; `theory` is the folder that evaluation.theory wrote, which one claim needs."""
+    makers = (
+        main_table,
+        satisfaction_table,
+        differences_table,
+        win_table,
+        pareto_table,
+        feasible_table,
+        equal_compute_table,
+        readings_table,
+        kl_estimators_table,
+        intervals_table,
+        cost_table,
+        controls_table,
+    )
+    return [*(make(size) for make in makers), claims_table(size, theory)]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line: `--collected DIR [--theory DIR] --out DIR`."""
+    parser = argparse.ArgumentParser(prog="python -m evaluation.tables", description=__doc__)
+    parser.add_argument("--collected", required=True, type=Path, help="folder written by evaluation.collect")
+    parser.add_argument("--out", required=True, type=Path, help="folder to write, replaced as a whole")
+    parser.add_argument("--theory", type=Path, help="folder written by evaluation.theory")
+    given = parser.parse_args(argv)
+    replace_folder(given.out, files(all_tables(read(given.collected), given.theory)))
+
+
+if __name__ == "__main__":
+    cli(main)

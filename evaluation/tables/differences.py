@@ -1,0 +1,52 @@
+"""Table `differences`: the constrained method against every other row, on the same prompts."""
+
+from __future__ import annotations
+
+from evaluation import paired
+from evaluation.captions import row_label
+from evaluation.collected import Collected, Row, Test
+from evaluation.pairwise import win_rate_gap
+from evaluation.significance import resolution
+from evaluation.statistics import bounded_interval
+from evaluation.table_files import Column, Line, Table
+from evaluation.tables.layout import Group, table
+
+METHOD = "cmdp"
+COLUMNS = (
+    Column("FAC", "FAC", "percentage points"),
+    Column("CS", "CS", "percentage points"),
+    Column("KL", "KL", "nats per token", 3),
+    Column("RWR", "RWR", "percentage points"),
+    Column("wins - losses", "Wins - losses", "percentage points"),
+)
+WHAT = (
+    "CMDP minus the row, response by response on the same prompts (and the same training seed, where the row is "
+    "trained), with 95 % intervals: what makes a prompt hard for both cancels. RWR: difference of the two mean win "
+    "rates of the main table; wins - losses: the two rows against each other. Positive FAC, CS and RWR and negative "
+    "KL speak for CMDP."
+)
+
+
+def differences_table(size: Collected) -> Table:
+    """CMDP minus every other row in FAC, CS, KL, RWR and direct wins; a second CMDP setting is a row like others."""
+    groups: list[Group] = []
+    for pair, content in size.pairs.items():
+        base = size.row(pair, METHOD)
+        others = [r for r in size.rows(pair, "method", "reference") if base and r.runs != base.runs]
+        for test in content.tests:
+            lines = tuple(_line(size, base, other, test) for other in others if base)
+            groups.append((f"{test.title} (pair {pair})", lines))
+    what = f"{WHAT} {resolution(size)}"
+    return table(size, "differences", "CMDP against every other row", what, COLUMNS, groups)
+
+
+def _line(size: Collected, base: Row, other: Row, test: Test) -> Line:
+    gap = f"CMDP {base.gap}" if base.gap else other.gap
+    if gap:
+        return Line(row_label(other), gap=gap)
+    found = paired.differences(size, base, other, test.name)
+    cells = {name: difference.estimate() for name, difference in found.items()}
+    gap_in_wins = win_rate_gap(size, base, other, test.name)
+    if gap_in_wins is not None:
+        cells["RWR"] = bounded_interval(gap_in_wins).scaled(100.0)
+    return Line(row_label(other), dict(cells))

@@ -1,0 +1,42 @@
+"""Table `intervals`: the analytic intervals beside bootstrap ones, as a check of the former."""
+
+from __future__ import annotations
+
+from evaluation import measures
+from evaluation.bootstrap import DRAWS, bootstrap_interval
+from evaluation.collected import Collected, Row, Test
+from evaluation.statistics import mean_interval, proportion_interval
+from evaluation.table_files import Cell, Column, Table
+from evaluation.tables.layout import by_test, percent
+
+COLUMNS = (
+    Column("fac", "FAC %", "%"),
+    Column("fac_boot", "bootstrap", "%"),
+    Column("cs", "CS %", "%"),
+    Column("cs_boot", "bootstrap", "%"),
+    Column("kl", "KL", "nats per token", 3),
+    Column("kl_boot", "bootstrap", "nats per token", 3),
+)
+WHAT = (
+    "The intervals of the main table beside a percentile bootstrap of the same responses "
+    f"({DRAWS} draws of training seeds and of prompts, a prompt's samples kept together). With few seeds the bootstrap "
+    "is too narrow, and at rates of 0 or 1 it has no width: the tables print the analytic intervals."
+)
+
+
+def intervals_table(size: Collected) -> Table:
+    """FAC, CS and KL with both kinds of interval."""
+    return by_test(size, "intervals", "Intervals, checked by bootstrap", WHAT, COLUMNS, _cells)
+
+
+def _cells(size: Collected, row: Row, test: Test) -> dict[str, Cell]:
+    cells: dict[str, Cell] = {}
+    correct, inside = size.stacked(row, test.name, "correct"), measures.satisfied(size, row, test.name)
+    for key, rates in (("fac", correct), ("cs", inside)):
+        if rates is not None:
+            cells[key] = percent(proportion_interval(rates))
+            cells[f"{key}_boot"] = percent(bootstrap_interval([rates]))
+    kl = size.stacked(row, test.name, "kl_mean")
+    if kl is not None:
+        cells |= {"kl": mean_interval(kl), "kl_boot": bootstrap_interval([kl])}
+    return cells

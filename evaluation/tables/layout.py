@@ -1,0 +1,49 @@
+"""What the tables share: a group per pair and test set, a line per row, captions, percent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from evaluation.captions import caption, row_label
+from evaluation.collected import Collected, Row, Test
+from evaluation.statistics import Estimate
+from evaluation.table_files import Cell, Column, Line, Table
+
+INTERVALS = "95 % intervals over training seeds, prompts and samples (references are not trained: one seed)."
+
+Cells = Callable[[Collected, Row, Test], dict[str, Cell]]
+Group = tuple[str, tuple[Line, ...]]
+
+
+def by_test(
+    size: Collected, name: str, title: str, what: str, columns: tuple[Column, ...], cells: Cells
+) -> Table:  # fmt: skip
+    """A table with one group per pair and test set and a line per method and reference."""
+
+    def line(row: Row, test: Test) -> Line:
+        return Line(row_label(row), {} if row.gap else cells(size, row, test), row.gap)
+
+    return table(size, name, title, what, columns, test_groups(size, line))
+
+
+def test_groups(size: Collected, line: Callable[[Row, Test], Line]) -> list[Group]:
+    """One group per pair and test set, with the line of each method and reference."""
+    return [
+        (f"{test.title} (pair {pair})", tuple(line(row, test) for row in size.rows(pair, "method", "reference")))
+        for pair, content in size.pairs.items()
+        for test in content.tests
+    ]
+
+
+def table(
+    size: Collected, name: str, title: str, what: str, columns: tuple[Column, ...], groups: list[Group]
+) -> Table:  # fmt: skip
+    """The table with its full caption: `what`, the setting, n and seeds of its cells, the size's note."""
+    cells = (cell for _, lines in groups for line in lines for cell in line.cells.values())
+    text = caption(size, what, [cell for cell in cells if isinstance(cell, Estimate)])
+    return Table(name, f"{title}, size {size.size}", text, columns, tuple(groups))
+
+
+def percent(estimate: Estimate | None) -> Estimate | None:
+    """A rate in percent."""
+    return None if estimate is None else estimate.scaled(100.0)

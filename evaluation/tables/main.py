@@ -1,0 +1,79 @@
+"""Tables `main` (the paper's five columns) and `readings` (the same responses under every reading)."""
+
+from __future__ import annotations
+
+from evaluation import measures
+from evaluation.collected import Collected, Row, Test
+from evaluation.pairwise import overall
+from evaluation.significance import resolution
+from evaluation.table_files import Cell, Column, Table
+from evaluation.tables.layout import INTERVALS, by_test, percent
+
+MAIN_COLUMNS = (
+    Column("fac", "FAC %", "%"),
+    Column("rwr", "RWR %", "%"),
+    Column("rlr", "RLR %", "%"),
+    Column("cs", "CS %", "%"),
+    Column("kl", "KL", "nats per token", 3),
+)
+MAIN = (
+    "FAC: final answer correct. RWR, RLR: reasoning win and loss rate by the exact step verifier, mean over the "
+    "other trained rows. CS: responses within d. KL: mean reverse KL to the teacher per token. All on responses "
+    f"sampled at temperature 1. {INTERVALS}"
+)
+
+READING_COLUMNS = (
+    Column("cs_mean", "CS mean %", "%"),
+    Column("cs_sum", "CS sum %", "%"),
+    Column("cs_prefix", "CS prefix %", "%"),
+    Column("kl", "KL per token", "nats per token", 3),
+    Column("kl_sum", "KL per response", "nats per response", 2),
+    Column("fac", "FAC sampled %", "%"),
+    Column("fac_greedy", "FAC greedy %", "%"),
+    Column("reasoning", "Valid steps %", "%"),
+    Column("truncated", "Truncated %", "%"),
+    Column("unextracted", "No answer %", "%"),
+)
+READINGS = (
+    "The same responses under every reading of the constraint: the mean KL per token, the sum over the response, "
+    "and every running mean (prefix), each against the same d. Beside them greedy decoding, the share of required "
+    f"reasoning steps validly shown, responses cut at the length limit and those without a strict answer. {INTERVALS}"
+)
+
+
+def main_table(size: Collected) -> Table:
+    """FAC, RWR, RLR, CS and KL of every method and reference on every test set."""
+    return by_test(size, "main", "Main results", f"{MAIN} {resolution(size)}", MAIN_COLUMNS, main_cells)
+
+
+def readings_table(size: Collected) -> Table:
+    """The readings of the constraint and the side measures of the same responses."""
+    title = "Readings of the constraint and side measures"
+    return by_test(size, "readings", title, READINGS, READING_COLUMNS, _readings)
+
+
+def main_cells(size: Collected, row: Row, test: Test) -> dict[str, Cell]:
+    """The cells of the main table for one row and test set, by column key."""
+    match = overall(size, row, test.name)
+    return {
+        "fac": percent(measures.fac(size, row, test.name)),
+        "rwr": percent(match.win if match else None),
+        "rlr": percent(match.loss if match else None),
+        "cs": percent(measures.satisfaction(size, row, test.name)),
+        "kl": measures.divergence(size, row, test.name),
+    }
+
+
+def _readings(size: Collected, row: Row, test: Test) -> dict[str, Cell]:
+    return {
+        "cs_mean": percent(measures.satisfaction(size, row, test.name, "mean")),
+        "cs_sum": percent(measures.satisfaction(size, row, test.name, "sum")),
+        "cs_prefix": percent(measures.satisfaction(size, row, test.name, "prefix")),
+        "kl": measures.divergence(size, row, test.name),
+        "kl_sum": measures.divergence(size, row, test.name, "sum"),
+        "fac": percent(measures.fac(size, row, test.name)),
+        "fac_greedy": percent(measures.fac(size, row, test.name, "greedy")),
+        "reasoning": percent(measures.reasoning(size, row, test.name)),
+        "truncated": percent(measures.missing_share(size, row, test.name, "finished")),
+        "unextracted": percent(measures.missing_share(size, row, test.name, "extracted")),
+    }

@@ -1,0 +1,59 @@
+"""Table `win_matrix`: reasoning wins of every row against every other, with Holm's correction."""
+
+from __future__ import annotations
+
+from evaluation.captions import row_label
+from evaluation.collected import Collected, Row, Test
+from evaluation.pairwise import compare, overall
+from evaluation.significance import Tests, leaders, resolution, win_tests
+from evaluation.table_files import Cell, Column, Line, Table
+from evaluation.tables.layout import INTERVALS, percent, table, test_groups
+
+WHAT = (
+    "Reasoning win rate in percent of the row against the column on the same seed, prompt and sample (exact "
+    "step verifier; equal is a tie). The loss rate is the mirrored cell, ties are the rest; the CSV has all. "
+    "An untrained row meets every seed of a trained one. RWR, RLR: means over the other trained rows. "
+    "* wins and losses differ (p < 0.05, corrected by Holm over all pairs of a test set). Leads: the trained row "
+    f"with the highest RWR, and those not shown to lose against it. {INTERVALS}"
+)
+MARK = "*"
+
+
+def win_table(size: Collected) -> Table:
+    """Win, tie and loss rates of every ordered pair of rows; people read the win rates, the CSV has all three."""
+    columns = [Column("rwr", "RWR %", "%"), Column("rlr", "RLR %", "%"), Column("leads", "Leads")]
+    for label in _names(size):
+        hidden = [Column(f"{kind} {label}", f"{kind} {label}", "%", printed=False) for kind in ("tie", "loss")]
+        adjusted = Column(f"p {label}", f"Holm-adjusted p against {label}", "", 4, printed=False)
+        columns += [Column(f"win {label}", label, "%"), *hidden, adjusted]
+    known: dict[tuple[str, str], Tests] = {}
+
+    def line(row: Row, test: Test) -> Line:
+        tests = known.setdefault((row.pair, test.name), win_tests(size, row.pair, test.name))
+        return _line(size, row, test, tests)
+
+    what = f"{WHAT} {resolution(size)}"
+    return table(size, "win_matrix", "Reasoning win matrix", what, tuple(columns), test_groups(size, line))
+
+
+def _names(size: Collected) -> list[str]:
+    labels = (row.label for pair in size.pairs for row in size.rows(pair, "method", "reference") if not row.gap)
+    return list(dict.fromkeys(labels))
+
+
+def _line(size: Collected, row: Row, test: Test, tests: Tests) -> Line:
+    if row.gap:
+        return Line(row_label(row), gap=row.gap)
+    mean = overall(size, row, test.name)
+    cells: dict[str, Cell] = {"rwr": percent(mean.win if mean else None), "rlr": percent(mean.loss if mean else None)}
+    cells["leads"] = "leads" if row.label in leaders(size, row.pair, test.name, tests) else ""
+    marks = {}
+    for other in size.rows(row.pair, "method", "reference"):
+        match = None if other.runs == row.runs or other.gap else compare(size, row, other, test.name)
+        for kind in ("win", "tie", "loss"):
+            cells[f"{kind} {other.label}"] = percent(getattr(match, kind) if match else None)
+        p = tests.get(frozenset((row.label, other.label)))
+        cells[f"p {other.label}"] = p
+        if p is not None and p < 0.05:
+            marks[f"win {other.label}"] = MARK
+    return Line(row_label(row), cells, marks=marks)

@@ -1,0 +1,96 @@
+"""What every method folder must keep, also one with its own trainer: it is complete, and three real updates work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests import tiny
+from training import train
+from training.folders import Folder, find_folders
+from world import tokenizer
+
+FOLDERS = find_folders()
+STEPS, QUESTIONS, SAMPLES = 3, 2, 4
+
+pytestmark = [
+    pytest.mark.parametrize("folder", [pytest.param(f, id=name) for name, f in FOLDERS.items()]),
+    pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data, a student, a teacher and a threshold, all tiny."""
+    path = tmp_path_factory.mktemp("world")
+    words = tokenizer.build()
+    for seed, name in ((1, "student"), (2, "teacher")):
+        tiny.llama(seed, vocab=len(words)).save_pretrained(path / name)
+        words.save_pretrained(path / name)
+    texts = [f"{i} pens lie in a box ." for i in range(5)]
+    rows = [{"id": t, "question": t, "prompt": t, "answer": t[0], "solution": f"#### {t[0]}"} for t in texts]
+    for name in ("train", "validation"):
+        (path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (path / "threshold.json").write_text(json.dumps({"d": 0.5}))
+    return path
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def weights(path: Path) -> torch.Tensor:
+    return torch.cat([w.flatten() for _, w in sorted(load_file(path / "model.safetensors").items())])
+
+
+def run(folder: Folder, world: Path, out: Path, **budget: Any) -> None:
+    """The command line of a training run."""
+    train_settings = {"steps": STEPS, "questions": QUESTIONS, "samples": SAMPLES, "max_new_tokens": 6, "lr": 1e-3}
+    params = {
+        "run": "contract", "method": folder.name, "settings": folder.grid({}, "contract")[0], "seed": 0,
+        "train": {**train_settings, "monitor_every": 2, **budget}, "methods_path": [str(folder.path.parent)],
+    }  # fmt: skip
+    given = {"params": json.dumps(params), "data": world, "student": world / "student", "teacher": world / "teacher"}
+    given |= {"threshold": world / "threshold.json"} if folder.declares.needs.threshold else {}
+    train.main([text for name, value in {**given, "out": out}.items() for text in (f"--{name}", str(value))])
+
+
+def test_the_folder_is_complete(folder: Folder) -> None:
+    for file in ("method.py", "method.yaml", "README.md", "cite.bib"):
+        assert (folder.path / file).is_file(), f"{folder.path / file} is missing; copy the one of methods/grpo"
+    count = (folder.path / "method.py").read_text().count("\n")
+    assert count <= 150, f"{folder.path / 'method.py'} has {count} lines; a method has at most 150"
+
+
+@pytest.mark.parametrize("micro", [None, 1], ids=["whole", "micro-batches"])
+def test_three_updates_leave_what_a_run_leaves(folder: Folder, micro: int | None, world: Path, tmp_path: Path) -> None:
+    run(folder, world, tmp_path, micro_questions=micro)
+    assert json.loads((tmp_path / "run.json").read_text())["status"] == "ok"
+    log, cost = lines(tmp_path / "train.jsonl"), json.loads((tmp_path / "cost.json").read_text())
+    assert [row["step"] for row in log] == [1, 2, 3]
+    assert all({"length", "loss", "grad_norm"} <= row.keys() for row in log)
+    assert [row["step"] for row in lines(tmp_path / "curves.jsonl")] == [0, 2, 3]
+    assert cost["steps"] == STEPS
+    assert cost["prompts"] == STEPS * QUESTIONS
+    assert cost["tokens_generated"] == pytest.approx(sum(row["length"] for row in log) * QUESTIONS * SAMPLES, abs=0.01)
+    assert (cost["teacher_tokens"] > 0) == folder.declares.needs.teacher
+    assert cost["wall_s"] == pytest.approx(cost["generate_s"] + cost["student_s"] + cost["teacher_s"])
+
+
+def test_an_update_changes_the_policy_and_not_the_student_it_started_from(
+    folder: Folder, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With rewards that differ within a group, so that every method has something to learn."""
+    before = weights(world / "student")
+    right = iter(range(10**6))
+    for module in ("training.monitor", "training.answers"):
+        monkeypatch.setattr(f"{module}.is_correct", lambda text, answer: next(right) % 2 == 0)
+    run(folder, world, tmp_path)
+    assert torch.equal(weights(world / "student"), before)
+    moved = (weights(tmp_path / "policy") - before).abs().max().item()
+    assert 1e-4 < moved < STEPS * 1.5e-3, "AdamW moves no weight by more than about the learning rate an update"
