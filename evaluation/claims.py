@@ -145,9 +145,8 @@ def _printed(claim: Claim, values: Array) -> Estimate:
 def _all_of(compared: list[_Comparison], means: list[float]) -> Finding:
     """Supported, contradicted or undecided, by the rule at the head of this file."""
     adjusted = holm([comparison.p for comparison in compared])
-    worst = int(
-        np.argmin([mean / max(c.p, 1e-300) if mean < 0 else mean for mean, c in zip(means, compared, strict=True)])
-    )
+    against = [c.p / 2 if mean > 0 else 1.0 - c.p / 2 for mean, c in zip(means, compared, strict=True)]
+    worst = int(np.argmax(against))  # one-sided p-values: the largest speaks least for the claim
     shown = all(mean > 0 and c.p < ALPHA for mean, c in zip(means, compared, strict=True))
     refuted = any(mean < 0 and p < ALPHA for mean, p in zip(means, adjusted, strict=True))
     verdict: Verdict = "supported" if shown else "contradicted" if refuted else "undecided"

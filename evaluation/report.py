@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from evaluation import measures
 from evaluation.captions import setting
 from evaluation.collected import Collected, Row, read
 from evaluation.controls import checks
-from evaluation.report_samples import Exhibit, exhibits
+from evaluation.report_samples import LEVELS, Viewer, viewers
 from evaluation.statistics import Estimate
 from evaluation.table_files import Printed, read_markdown
 from training.errors import UserError, cli
@@ -30,6 +31,7 @@ MAIN_FIRST = (
     "main", "claims", "satisfaction", "differences", "win_matrix", "pareto", "feasible", "equal_compute", "readings",
     "kl_estimators", "intervals", "cost", "controls",
 )  # fmt: skip
+VERDICTS = ("supported", "contradicted", "undecided", "not run")
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,17 @@ def summary(size: Collected) -> list[str]:
         counted = f"{verdicts.count(True)} of {known} controls are in range, {verdicts.count(None)} not measured"
         sentences.append(f"Pair {name}: {counted}.")
     return sentences
+
+
+def claim_counts(printed: list[Printed]) -> list[str]:
+    """How many of the claims about the paper these runs support, as a sentence; none without that table."""
+    for table in printed:
+        if table.name == "claims":
+            place = table.heading.index("Verdict")
+            counts = Counter(row[place] for row in table.rows if row[place])
+            said = ", ".join(f"{counts[word]} {word}" for word in VERDICTS if counts[word])
+            return [f"Claims about the paper: {said} (table below)."]
+    return []
 
 
 def _headline(size: Collected, row: Row | None, test: str) -> list[str]:
@@ -99,7 +112,7 @@ def tables(*folders: Path) -> list[Printed]:
     return [read_markdown(found[name]) for name in names]
 
 
-def render(size: Collected, printed: list[Printed], figures: list[Picture], samples: list[Exhibit]) -> str:
+def render(size: Collected, printed: list[Printed], figures: list[Picture], samples: list[Viewer]) -> str:
     """The page as text; everything inserted is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -111,11 +124,12 @@ def render(size: Collected, printed: list[Printed], figures: list[Picture], samp
     content: dict[str, Any] = {
         "size": size,
         "setting": setting(size),
-        "summary": summary(size),
+        "summary": [*summary(size), *claim_counts(printed)],
         "main": printed[0],
         "tables": printed[1:],
         "figures": figures,
-        "exhibits": samples,
+        "viewers": samples,
+        "levels": LEVELS,
         "runs": sorted(size.runs, key=lambda run: (run.pair, run.order, run.seed)),
     }
     return environment.get_template("report.html.j2").render(content)
@@ -133,7 +147,7 @@ def main(argv: list[str] | None = None) -> None:
     given = parser.parse_args(argv)
     size = read(given.collected)
     figures = pictures(given.figures) + pictures(given.theory)
-    page = render(size, tables(given.tables, given.theory), figures, exhibits(size, given.runs))
+    page = render(size, tables(given.tables, given.theory), figures, viewers(size, given.runs))
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(page, encoding="utf-8", newline="\n")
 

@@ -1,26 +1,45 @@
-"""Sample answers for the report: the same question, two methods side by side, with what the scorers said."""
+"""Sample answers for the report: the same question, answered by every row, with what the scorers said.
+
+The page shows two rows side by side and lets the reader choose which. Tokens are shaded by their KL to the teacher.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evaluation.collected import Collected, Row, Run, Test
+from evaluation.score import SHOWN
 from training.errors import UserError
 
-PREFERRED = ("cmdp", "grpo")  # the constrained method and the one without a constraint
-PROMPTS = 3  # of each test set
+PREFERRED = ("cmdp", "grpo")  # shown first: the constrained method and the one without a constraint
+LEVELS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # times d: where the next darker shade begins
+
+Key = tuple[str, str]  # test, prompt id
+Lines = dict[Key, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token's text, its KL in nats, and its shade, 0 (below LEVELS[0] * d) to len(LEVELS)."""
+
+    text: str
+    kl: float
+    level: int
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A response and its scores; `kl` and `reasoning` are None where undefined."""
+    """A response and its scores; `kl` and `reasoning` are None where undefined, `tokens` empty where not kept."""
 
+    row: int
     label: str
     response: str
+    tokens: tuple[Token, ...]
     correct: bool
     finished: bool
     kl: float | None
@@ -30,9 +49,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A question with its reference answer and one answer per method."""
+    """A question with its reference answer and one answer per row."""
 
-    pair: str
     test: str
     prompt_id: str
     question: str
@@ -40,60 +58,95 @@ class Exhibit:
     answers: tuple[Answer, ...]
 
 
-def exhibits(size: Collected, runs: Path, prompts: int = PROMPTS) -> list[Exhibit]:
-    """The first prompts of each test set, answered by two finished rows of each pair (first seed, first sample)."""
-    found: list[Exhibit] = []
+@dataclass(frozen=True)
+class Viewer:
+    """The exhibits of a pair, the labels of its rows, the two rows shown at first, and d."""
+
+    pair: str
+    d: float
+    labels: tuple[str, ...]
+    first: tuple[int, int]
+    exhibits: tuple[Exhibit, ...]
+
+
+@dataclass(frozen=True)
+class _Read:
+    row: Row
+    run: Run
+    samples: Lines
+    tokens: Lines
+
+
+def viewers(size: Collected, runs: Path, prompts: int = SHOWN) -> list[Viewer]:
+    """For each pair the first prompts of each test set, answered by every finished row (first seed and sample)."""
+    found = []
     for name, pair in size.pairs.items():
-        chosen = [(row, row.finished[0]) for row in _two_rows(size, name)]
-        read = [(row, run, _first_samples(runs / run.run / run.evaluation / "samples.jsonl")) for row, run in chosen]
-        for test in pair.tests:
-            found += list(_of_test(size, test, read, prompts))
+        rows = [row for row in size.rows(name, "method", "reference") if row.finished]
+        read = [_read(row, runs) for row in rows]
+        shown = tuple(e for test in pair.tests for e in _of_test(size, test, read, prompts))
+        labels = tuple(row.label for row in rows)
+        found.append(Viewer(name, pair.threshold.d, labels, _first_two(rows), shown))
     return found
 
 
-def _two_rows(size: Collected, pair: str) -> list[Row]:
-    rows = [row for row in size.rows(pair, "method", "reference") if row.finished]
-    rows.sort(key=lambda row: (PREFERRED.index(row.method) if row.method in PREFERRED else 9, not row.trained))
-    return rows[:2]
+def _first_two(rows: list[Row]) -> tuple[int, int]:
+    """Places of the two rows to show at first; the same twice where there is only one."""
+    places = sorted(
+        range(len(rows)),
+        key=lambda i: (PREFERRED.index(rows[i].method) if rows[i].method in PREFERRED else 9, not rows[i].trained),
+    )
+    return (places[0], places[min(1, len(places) - 1)]) if places else (0, 0)
 
 
-def _first_samples(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """By (test, prompt id) the first sampled response, in the order of the file."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+def _read(row: Row, runs: Path) -> _Read:
+    run = row.finished[0]
+    folder = runs / run.run / run.evaluation
+    samples = _lines(folder / "samples.jsonl", "evaluation.generate", lambda line: line["decoding"] == "sampled")
+    return _Read(row, run, samples, _lines(folder / "tokens.jsonl", "evaluation.score", lambda line: True))
+
+
+def _lines(path: Path, maker: str, wanted: Callable[[dict[str, Any]], bool]) -> Lines:
+    """By (test, prompt id) the first sample's line, in the order of the file."""
+    found: Lines = {}
     try:
         with path.open(encoding="utf-8") as lines:
-            for line in lines:
-                row = json.loads(line)
-                if row["decoding"] == "sampled" and row["sample"] == 0:
-                    found.setdefault((row["test"], row["prompt_id"]), row)
+            for text in lines:
+                line = json.loads(text)
+                if line["sample"] == 0 and wanted(line):
+                    found.setdefault((line["test"], line["prompt_id"]), line)
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} holds no readable samples ({error}); run evaluation.generate") from error
+        raise UserError(f"{path} holds no readable samples ({error}); run {maker}") from error
     return found
 
 
-def _of_test(
-    size: Collected, test: Test, read: list[tuple[Row, Run, dict[tuple[str, str], dict[str, Any]]]], prompts: int
-) -> Iterator[Exhibit]:
+def _of_test(size: Collected, test: Test, read: list[_Read], prompts: int) -> Iterator[Exhibit]:
     if not read:
         return
-    first = read[0][2]
-    common = [key for key in first if key[0] == test.name and all(key in samples for _, _, samples in read)]
+    common = [key for key in read[0].samples if key[0] == test.name and all(key in one.samples for one in read)]
     for key in common[:prompts]:
-        asked = first[key]
-        answers = tuple(_answer(size, row, run, samples[key]) for row, run, samples in read)
-        yield Exhibit(read[0][0].pair, test.title, key[1], asked["question"], str(asked["answer"]), answers)
+        asked = read[0].samples[key]
+        answers = tuple(_answer(size, place, one, key) for place, one in enumerate(read))
+        yield Exhibit(test.title, key[1], asked["question"], str(asked["answer"]), answers)
 
 
-def _answer(size: Collected, row: Row, run: Run, sample: dict[str, Any]) -> Answer:
-    pair = size.pairs[row.pair]
-    score = size.response(run.run, sample["test"], "sampled", sample["prompt_id"], sample["sample"])
-    kl = score.get(f"kl_{pair.reading}")
+def _answer(size: Collected, place: int, read: _Read, key: Key) -> Answer:
+    pair, sample = size.pairs[read.row.pair], read.samples[key]
+    score = size.response(read.run.run, key[0], "sampled", key[1], sample["sample"])
+    kl, d = score.get(f"kl_{pair.reading}"), pair.threshold.d
+    kept = read.tokens.get(key, {"tokens": [], "kl": []})
     return Answer(
-        row.label,
+        place,
+        read.row.label,
         sample["response"],
+        tuple(Token(text, at, shade(at, d)) for text, at in zip(kept["tokens"], kept["kl"], strict=True)),
         score.get("correct") == 1.0,
         bool(sample["finished"]),
         kl,
-        None if kl is None else kl <= pair.threshold.d,
+        None if kl is None else kl <= d,
         score.get("reasoning"),
     )
+
+
+def shade(kl: float, d: float) -> int:
+    """The shade of a token's KL, by multiples of d."""
+    return bisect_right([level * d for level in LEVELS], kl)

@@ -1,11 +1,12 @@
 """Score kept responses: one scorer for every method, the teacher and the controls alike.
 
     python -m evaluation.score --samples results/runs/<run>/samples.jsonl --policy results/runs/<run>/policy \\
-        --teacher results/models/teacher --out results/runs/<run>/scores.parquet
+        --teacher results/models/teacher --out results/runs/<run>/scores.parquet [--tokens FILE]
 
 One row per response. The divergence KL(policy || teacher) is exact over the vocabulary at every sampled prefix
 and is measured here by teacher forcing the stored token ids, never taken from a training log. Three readings of
 it per response: `kl_mean`, `kl_sum` and `kl_prefix`, the largest running mean. NaN where a score is undefined.
+Beside the table, `tokens.jsonl` keeps the divergence token by token for a few responses, for the report to show.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +31,7 @@ from world.verify import verify
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedTokenizerBase
 
     from training.rollout import Rollouts
 
@@ -37,8 +41,22 @@ READINGS = ("mean", "sum", "prefix")  # of training.constraint, which imports to
 ESTIMATORS = ("k1", "k3")  # one-token estimates of the same KL, mean per response token
 KL_COLUMNS = [f"kl_{name}" for name in (*READINGS, *ESTIMATORS)]
 REPORT_EVERY_S = 10.0
+SHOWN = 3  # prompts of each test set whose tokens are kept
 
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Divergence of N responses: `readings` (N, 5), and `per_token`, the exact KL of each response's tokens."""
+
+    readings: NDArray[np.float64]
+    per_token: list[NDArray[np.float64]]
+
+    @classmethod
+    def undefined(cls, rows: int) -> Measured:
+        """Of responses without a policy: NaN, and no tokens."""
+        return cls(np.full((rows, len(KL_COLUMNS)), np.nan), [np.zeros(0)] * rows)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -50,17 +68,20 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--micro-tokens", default=4096, type=int, help="prompt and response tokens in one pass")
     parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--tokens", type=Path, help="file to write: texts and KLs of the tokens of a few responses")
     given = parser.parse_args(argv)
     if given.micro_tokens < 1:
         raise UserError(f"--micro-tokens is {given.micro_tokens}, but must be at least 1; change it")
     if given.policy and not given.teacher:
         raise UserError("--teacher is missing; give the teacher's model folder, or no --policy for a control")
     rows = read_samples(given.samples)
-    readings = np.full((len(rows), len(KL_COLUMNS)), np.nan)
+    measured = Measured.undefined(len(rows))
     if given.policy and rows:
-        readings = measure(rows, given.policy, given.teacher, given.dtype, given.micro_tokens)
+        measured = measure(rows, given.policy, given.teacher, given.dtype, given.micro_tokens)
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    table(rows, readings).to_parquet(given.out, index=False)
+    table(rows, measured.readings).to_parquet(given.out, index=False)
+    if given.tokens:
+        write_tokens(rows, measured, given.policy, given.tokens)
 
 
 def read_samples(path: Path) -> list[Row]:
@@ -108,9 +129,9 @@ def text_scores(row: Row) -> dict[str, float]:
     return scores
 
 
-def measure(rows: list[Row], policy: str, teacher: str, dtype: str, micro_tokens: int) -> NDArray[np.float64]:
+def measure(rows: list[Row], policy: str, teacher: str, dtype: str, micro_tokens: int) -> Measured:
     """Mean, sum and largest running mean of the exact per-token KL(policy || teacher), and its k1 and k3
-    estimates (means per token), `(N, 5)`.
+    estimates (means per token), `(N, 5)`; and that KL token by token.
 
     Responses of similar length share a pass of at most `micro_tokens` tokens, so memory is bounded. Rows
     without tokens stay NaN. Raises `UserError` where the two models have different vocabularies.
@@ -129,14 +150,46 @@ def measure(rows: list[Row], policy: str, teacher: str, dtype: str, micro_tokens
     student, reference = load_policy(policy, dtype), load_policy(teacher, dtype)
     ids = {text: encode(tokenizer, text) for text in dict.fromkeys(row["prompt"] for row in rows)}
     prompts, responses = [ids[row["prompt"]] for row in rows], [row["tokens"] for row in rows]
-    readings = np.full((len(rows), len(KL_COLUMNS)), np.nan)
+    found = Measured.undefined(len(rows))
     for chosen in _micro_batches(prompts, responses, micro_tokens):
         rollouts = forced([prompts[i] for i in chosen], [rows[i] for i in chosen], student.device)
         kl = {name: values.double() for name, values in token_kl(student, reference, rollouts).items()}
         costs = response_costs(kl["exact"], rollouts.mask)
         columns = [costs[name] for name in READINGS] + [mean_over_tokens(kl[e], rollouts.mask) for e in ESTIMATORS]
-        readings[chosen] = torch.stack(columns, 1).cpu().numpy()
-    return readings
+        found.readings[chosen] = torch.stack(columns, 1).cpu().numpy()
+        for i, values in zip(chosen, kl["exact"].cpu().numpy(), strict=True):
+            found.per_token[i] = values[: len(responses[i])]
+    return found
+
+
+def write_tokens(rows: list[Row], measured: Measured, policy: str | None, path: Path) -> None:
+    """The first sampled response to each of the first `SHOWN` prompts of a test: its tokens' texts and KLs.
+
+    An empty file for a control. Together the texts are the decoded response, its end marker included.
+    """
+    lines, shown = [], Counter[str]()
+    if policy and rows:
+        from training.models import load_tokenizer
+
+        tokenizer = load_tokenizer(policy)
+        for row, kl in zip(rows, measured.per_token, strict=True):
+            if row["decoding"] == "sampled" and row["sample"] == 0 and shown[row["test"]] < SHOWN:
+                shown[row["test"]] += 1
+                kept = {"test": row["test"], "prompt_id": row["prompt_id"], "sample": row["sample"]}
+                texts = token_texts(tokenizer, row["tokens"])
+                lines.append(json.dumps({**kept, "tokens": texts, "kl": np.round(kl, 5).tolist()}, ensure_ascii=False))
+    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+
+
+def token_texts(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[str]:
+    """What each token adds to the text decoded so far; "" until a character of several tokens is whole."""
+    texts, done = [], ""
+    for end in range(1, len(ids) + 1):
+        whole = tokenizer.decode(ids[:end], skip_special_tokens=False)
+        complete = whole if not whole.endswith("\ufffd") else done
+        texts.append(complete[len(done) :])
+        done = complete
+    return texts
 
 
 def forced(prompts: list[list[int]], rows: list[Row], device: torch.device) -> Rollouts:

@@ -69,8 +69,8 @@ def resolution(size: Collected) -> str:
     if not parts:
         return ""
     return (
-        f"Smallest true difference between two trained rows that this design finds with {100 * POWER:.0f} % power (5 % level, "
-        f"paired): {', '.join(parts)} (rates in percentage points, KL in nats; from the neighbouring rows)."
+        f"Smallest true difference between two trained rows that this design finds with {100 * POWER:.0f} % power (5 % "
+        f"level, paired): {', '.join(parts)} (rates in percentage points, KL in nats; from the neighbouring rows)."
     )
 
 

@@ -38,7 +38,8 @@ rule score:
         policy=lambda w: model_input(PLAN.runs[w.run].policy),
         teacher=lambda w: model_input(PLAN.pairs[PLAN.runs[w.run].pair]["teacher"]),
     output:
-        "results/runs/{run}/{evaluation}/scores.parquet",
+        scores="results/runs/{run}/{evaluation}/scores.parquet",
+        tokens="results/runs/{run}/{evaluation}/tokens.jsonl",
     log:
         "results/runs/{run}/{evaluation}/score.log",
     conda:

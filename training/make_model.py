@@ -13,6 +13,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,10 +26,9 @@ from transformers.utils import logging
 
 from training.errors import TrainingFailed, UserError, cli
 from training.progress import Progress
-from training.schema import parse
 from world import tokenizer
 from world.grammar import EVERYONE, Chain, sample_problem
-from world.settings import WorldModel
+from world.settings import WorldModel, read_params
 from world.styles import solve_noisily
 
 POOL = 32  # batches drawn, sorted by length and shuffled at a time, so that padding is little
@@ -119,10 +119,14 @@ def learning_rate(recipe: WorldModel, step: int) -> float:
 
 
 def pretrain(model: LlamaForCausalLM, recipe: WorldModel, data: Path, name: str) -> list[float]:
-    """Train in place for `recipe.steps` steps; returns the loss of every step. Raises `TrainingFailed`."""
+    """Train in place by the recipe (not at all if it is random) and return the loss of every step.
+
+    Raises `TrainingFailed` where the loss is no longer finite.
+    """
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
-    progress, losses = Progress(name, recipe.steps), list[float]()
-    for step, (ids, is_target) in zip(range(recipe.steps), batches(recipe, data), strict=False):
+    steps = 0 if recipe.random else recipe.steps
+    progress, losses = Progress(name, steps), list[float]()
+    for step, (ids, is_target) in enumerate(islice(batches(recipe, data), steps)):
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(recipe, step)
         loss = loss_of(model, ids, is_target)
@@ -152,7 +156,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of data sets, to keep them out")
     parser.add_argument("--out", type=Path, required=True, help="folder for the model")
     arguments = parser.parse_args(argv)
-    recipe = parse(WorldModel, json.loads(arguments.params), "--params")
+    recipe = read_params(WorldModel, arguments.params)
     logging.disable_progress_bar()
     torch.set_num_threads(1)
     start = time.perf_counter()

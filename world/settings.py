@@ -1,10 +1,12 @@
 """What can be set about the world: its data sets and the recipes of its models."""
 
+import json
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from training.schema import Strict
+from training.errors import UserError
+from training.schema import Model, Strict, parse
 from world.styles import Style
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -34,7 +36,7 @@ class WorldModel(Strict):
     """A model of the world: its size, the solutions it is trained on, and for how long.
 
     `styles` are the shares of the solution styles; `noise` is the probability, by style, that a step of a
-    training solution goes wrong; `longer` is the share of training problems as long as the longest test.
+    training solution goes wrong; `longer` is the share of training problems as long as those of the `longer` test.
     """
 
     random: bool = False
@@ -44,10 +46,10 @@ class WorldModel(Strict):
     intermediate: int = Field(128, ge=8, le=2048)
     styles: dict[Style, Share] = {"careful": 1.0}
     noise: dict[Style, Share] = {}
-    longer: Share = 0.1
-    steps: int = Field(1500, ge=0, le=100_000)
-    batch: int = Field(64, ge=1, le=1024)
-    lr: float = Field(3e-3, gt=0, le=0.1)
+    longer: Share = 0.2
+    steps: int = Field(2000, ge=0, le=100_000)
+    batch: int = Field(32, ge=1, le=1024)
+    lr: float = Field(4e-3, gt=0, le=0.1)
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")
@@ -57,3 +59,12 @@ class WorldModel(Strict):
         if self.width % (2 * self.heads):
             raise ValueError("width must be a multiple of twice the number of heads")
         return self
+
+
+def read_params(kind: type[Model], text: str) -> Model:
+    """Settings of a kind from the JSON text of `--params`; raises `UserError` naming what is wrong."""
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"--params is no JSON: {error}; quote it as one word of the command line") from error
+    return parse(kind, values, "--params")

@@ -10,14 +10,14 @@ files, nor twice in one, whatever it is told with.
 import argparse
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from training.errors import UserError, cli
-from training.schema import parse
 from world.grammar import FAMILIAR, HELD_OUT, Chain, Problem, retell, sample_problem
-from world.settings import WorldData
+from world.settings import WorldData, read_params
 from world.styles import solve
 
 TESTS = ("same", "symbolic", "longer")
@@ -37,7 +37,7 @@ def data_sets(settings: WorldData) -> dict[str, list[Problem]]:
     same = draw(settings.test, usual)
     return {
         "same": same,
-        "symbolic": [_new(seen, lambda: retell(rng, problem, HELD_OUT)) for problem in same],
+        "symbolic": [_new(seen, partial(retell, rng, problem, HELD_OUT)) for problem in same],
         "longer": draw(settings.test, lambda: sample_problem(rng, settings.longer, FAMILIAR)),
         "validation": draw(settings.validation, usual),
         "train": draw(settings.train, usual),
@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the jsonl files")
     arguments = parser.parse_args(argv)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for name, problems in data_sets(parse(WorldData, json.loads(arguments.params), "--params")).items():
+    for name, problems in data_sets(read_params(WorldData, arguments.params)).items():
         lines = [json.dumps(row(f"{name}-{i:04d}", problem)) for i, problem in enumerate(problems)]
         (arguments.out / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

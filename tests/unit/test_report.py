@@ -12,7 +12,7 @@ import pytest
 from evaluation import report
 from evaluation.collected import read
 from evaluation.figures import __main__ as figures
-from evaluation.report_samples import exhibits
+from evaluation.report_samples import LEVELS, shade, viewers
 from evaluation.tables import __main__ as tables
 from evaluation.theory import __main__ as theory
 from tests.unit.synthetic import TESTS, write_collected
@@ -34,6 +34,14 @@ def _write_samples(collected: Path, runs: Path) -> None:
         ]  # fmt: skip
         text = "\n".join(json.dumps(row) for row in rows)
         (runs / run["run"] / "samples.jsonl").write_text(text, encoding="utf-8")
+        pieces = ATTACK.split(" ")
+        kept = [
+            {"test": test, "prompt_id": f"{test}-{prompt:04d}", "sample": 0, "tokens": [f" {p}" for p in pieces],
+             "kl": [0.3 * i for i in range(len(pieces))]}
+            for test in TESTS for prompt in range(3)
+        ]  # fmt: skip
+        text = "\n".join(json.dumps(row) for row in kept)
+        (runs / run["run"] / "tokens.jsonl").write_text(text, encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +50,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("report")
     collected = write_collected(root / "collected", seeds=2, prompts=4, steps=2, failed=("gkd",), note="<b>smoke</b>")
     _write_samples(collected, root / "runs")
-    tables.main(["--collected", str(collected), "--out", str(root / "tables")])
-    figures.main(["--collected", str(collected), "--out", str(root / "figures")])
     theory.main(["--out", str(root / "theory")])
+    inputs = ["--collected", str(collected), "--theory", str(root / "theory")]
+    tables.main([*inputs, "--out", str(root / "tables")])
+    figures.main(["--collected", str(collected), "--out", str(root / "figures")])
     names = ("collected", "tables", "figures", "theory", "runs")
     report.main([x for n in names for x in (f"--{n}", str(root / n))] + ["--out", str(root / "report.html")])
     return root
@@ -58,7 +67,7 @@ def page(built: Path) -> str:
 class _Tags(HTMLParser):
     """Tags and attributes as a browser would see them, and whether they nest."""
 
-    VOID = frozenset({"meta", "link", "img", "br"})
+    VOID = frozenset({"meta", "link", "img", "br", "input"})
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,17 +123,44 @@ def test_dark_phone_and_print_have_their_rules(page: str) -> None:
         assert rule in page
 
 
-def test_two_methods_stand_side_by_side_with_their_scores(built: Path) -> None:
+def test_every_row_answers_and_two_stand_side_by_side_at_first(built: Path) -> None:
     size = read(built / "collected")
-    found = exhibits(size, built / "runs", prompts=2)
-    assert [e.prompt_id for e in found] == [f"{test}-{i:04d}" for test in TESTS for i in range(2)]
-    assert {tuple(a.label for a in e.answers) for e in found} == {("CMDP", "GRPO")}
+    (viewer,) = viewers(size, built / "runs", prompts=2)
+    assert [e.prompt_id for e in viewer.exhibits] == [f"{test}-{i:04d}" for test in TESTS for i in range(2)]
+    assert [viewer.labels[i] for i in viewer.first] == ["CMDP", "GRPO"]
+    assert "GKD" not in viewer.labels
+    assert {tuple(a.label for a in e.answers) for e in viewer.exhibits} == {viewer.labels}
     row = size.row("world", "cmdp")
     assert row is not None
     kl = size.scores(row, "same", "kl_mean")[0]
-    assert found[0].answers[0].kl == pytest.approx(kl[0, 0])
-    assert found[0].answers[0].within == (kl[0, 0] <= 0.2)
-    assert (found[0].answers[0].finished, found[1].answers[0].finished) == (True, False)
+    place = viewer.labels.index("CMDP")
+    first, second = (e.answers[place] for e in viewer.exhibits[:2])
+    assert (first.kl, first.within) == (pytest.approx(kl[0, 0]), kl[0, 0] <= 0.2)
+    assert (first.finished, second.finished) == (True, False)
+    assert "".join(token.text for token in first.tokens) == f" {ATTACK}"
+
+
+def test_tokens_are_shaded_by_multiples_of_d(page: str, tags: list[tuple[str, dict[str, str | None]]]) -> None:
+    assert [shade(0.2 * level, 0.2) for level in LEVELS] == [1, 2, 3, 4, 5, 6]
+    assert (shade(-1e-9, 0.2), shade(0.049, 0.2)) == (0, 0)
+    shades = {
+        attributes["title"]: attributes["class"] for tag, attributes in tags if tag == "span" and "title" in attributes
+    }
+    assert (shades["0.000"], shades["0.300"], shades["0.900"]) == ("k0", "k3", "k5")
+
+
+def test_any_two_rows_can_be_chosen_without_a_script(page: str, tags: list[tuple[str, dict[str, str | None]]]) -> None:
+    radios = [attributes for tag, attributes in tags if tag == "input"]
+    labels = len({radio["id"] for radio in radios if radio["name"] == "left-0"})
+    assert len(radios) == 2 * labels == 2 * 9
+    assert sum("checked" in radio for radio in radios) == 2
+    for radio in radios:
+        place = str(radio["id"]).rsplit("-", 1)[1]
+        assert f"#viewer-0:has(#{radio['id']}:checked) .row-{place} {{ display: block;" in page
+
+
+def test_the_summary_counts_claims(page: str) -> None:
+    assert re.search(r"Claims about the paper: \d+ supported, .*\d+ not run", page)
 
 
 def test_the_summary_counts_failures_and_controls(built: Path) -> None:
@@ -135,7 +171,7 @@ def test_the_summary_counts_failures_and_controls(built: Path) -> None:
 
 def test_equal_input_gives_equal_bytes(built: Path, page: str) -> None:
     size = read(built / "collected")
-    shown = exhibits(size, built / "runs")
+    shown = viewers(size, built / "runs")
     printed = report.tables(built / "tables", built / "theory")
     figures = report.pictures(built / "figures") + report.pictures(built / "theory")
     assert report.render(size, printed, figures, shown) == page
@@ -147,4 +183,4 @@ def test_missing_parts_are_named(built: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"run evaluation\.figures"):
         report.pictures(tmp_path)
     with pytest.raises(UserError, match="no readable samples"):
-        exhibits(read(built / "collected"), tmp_path)
+        viewers(read(built / "collected"), tmp_path)

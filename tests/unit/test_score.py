@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from evaluation.score import KEYS, KL_COLUMNS, TEXT_SCORES, main, measure, read_samples, text_scores
+from evaluation.score import KEYS, KL_COLUMNS, TEXT_SCORES, main, measure, read_samples, text_scores, token_texts
 from tests.unit.tiny_models import tiny_policy
 from training.divergence import FLOOR
 from training.errors import UserError
@@ -68,7 +68,7 @@ def reference(models, prompt, tokens):
 
 
 def test_divergence_is_the_definition(models, rows):
-    readings = measure(rows, *models, "float32", 8192)
+    readings = measure(rows, *models, "float32", 8192).readings
     for found, kept in zip(readings, rows, strict=True):
         kl, k1, k3 = reference(models, kept["prompt"], kept["tokens"])
         running = kl.cumsum() / np.arange(1, len(kl) + 1)
@@ -77,19 +77,20 @@ def test_divergence_is_the_definition(models, rows):
 
 
 def test_divergence_does_not_depend_on_the_micro_batch(models, rows):
-    whole = measure(rows, *models, "float32", 8192)
-    np.testing.assert_allclose(measure(rows, *models, "float32", 1), whole, rtol=1e-5)
-    np.testing.assert_allclose(measure(rows[::-1], *models, "float32", 90), whole[::-1], rtol=1e-5)
+    whole = measure(rows, *models, "float32", 8192).readings
+    np.testing.assert_allclose(measure(rows, *models, "float32", 1).readings, whole, rtol=1e-5)
+    np.testing.assert_allclose(measure(rows[::-1], *models, "float32", 90).readings, whole[::-1], rtol=1e-5)
 
 
 def test_divergence_of_a_policy_to_itself_is_zero_up_to_the_floor(models, rows):
-    per_token = measure(rows, models[0], models[0], "float32", 8192)[:, 0]
+    per_token = measure(rows, models[0], models[0], "float32", 8192).readings[:, 0]
     assert np.abs(per_token).max() < FLOOR
 
 
 def test_divergence_follows_the_stored_tokens_not_the_text(models, rows):
     retold = [kept | {"response": "something else"} for kept in rows]
-    np.testing.assert_array_equal(measure(retold, *models, "float32", 8192), measure(rows, *models, "float32", 8192))
+    ours, theirs = (measure(kept, *models, "float32", 8192).readings for kept in (retold, rows))
+    np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize(
@@ -136,9 +137,38 @@ def test_scoring_twice_gives_the_same_bytes(models, rows, tmp_path):
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
 
 
+def test_tokens_of_a_few_responses_are_kept_with_their_divergence(models, rows, tmp_path):
+    again = [kept | {"decoding": "greedy"} for kept in rows]
+    samples = write(again + rows, tmp_path / "samples.jsonl")
+    out, tokens = str(tmp_path / "s.parquet"), tmp_path / "tokens.jsonl"
+    inputs = ["--samples", str(samples), "--policy", models[0], "--teacher", models[1]]
+    main([*inputs, "--out", out, "--tokens", str(tokens)])
+    shown = [json.loads(line) for line in tokens.read_text().splitlines()]
+    assert [line["prompt_id"] for line in shown] == [kept["prompt_id"] for kept in rows[:3]]
+    means = pd.read_parquet(out).query("decoding == 'sampled'")["kl_mean"].to_numpy()
+    tokenizer = load_tokenizer(models[0])
+    for line, kept, mean in zip(shown, rows, means, strict=False):
+        assert len(line["tokens"]) == len(line["kl"]) == len(kept["tokens"])
+        assert np.mean(line["kl"]) == pytest.approx(mean, abs=1e-5)
+        assert "".join(line["tokens"]) == tokenizer.decode(kept["tokens"])
+
+
+class _Bytes:
+    """A tokenizer of single bytes: what byte-level vocabularies do to characters of several bytes."""
+
+    def decode(self, ids, skip_special_tokens):
+        return bytes(ids).decode("utf-8", errors="replace")
+
+
+def test_a_character_of_several_tokens_appears_once_it_is_whole():
+    assert token_texts(_Bytes(), list("a→b".encode())) == ["a", "", "", "→", "b"]
+
+
 def test_a_control_has_no_divergence(tmp_path):
     samples = write([row(), row(1)], tmp_path / "samples.jsonl")
-    main(["--samples", str(samples), "--out", str(tmp_path / "scores.parquet")])
+    tokens = tmp_path / "tokens.jsonl"
+    main(["--samples", str(samples), "--out", str(tmp_path / "scores.parquet"), "--tokens", str(tokens)])
+    assert tokens.read_text() == ""
     scores = pd.read_parquet(tmp_path / "scores.parquet")
     assert scores[KL_COLUMNS].isna().all(axis=None)
     assert (scores["correct"] == 1).all()
