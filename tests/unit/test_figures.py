@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from matplotlib.container import ErrorbarContainer
 
+from evaluation import measures
 from evaluation.collected import Collected, read
 from evaluation.figures import __main__ as figures
-from evaluation.figures import curves, kl_distribution, score_vs_kl, win_rates
+from evaluation.figures import curves, equal_compute, kl_distribution, pareto, score_vs_kl, win_rates
 from evaluation.figures.style import COLOURS, looks, save
 from tests.unit.synthetic import write_collected
 
@@ -124,3 +125,25 @@ def test_d_stays_in_view_where_every_divergence_is_far_below_it(tmp_path: Path) 
     for module in (score_vs_kl, kl_distribution):
         low, high = module.draw(far).figure.axes[0].get_xlim()
         assert low < 7.0 < high
+
+
+def test_the_front_ends_at_the_best_row_and_leaves_the_view_alone(size: Collected) -> None:
+    plain, drawn = score_vs_kl.draw(size).figure.axes[0], pareto.draw(size).figure.axes[0]
+    step = next(line for line in drawn.lines if line.get_drawstyle() == "steps-post")
+    best = max(
+        100 * found.mean
+        for row in size.rows("world", "method")
+        if (found := measures.fac(size, row, "same")) is not None
+    )
+    assert np.asarray(step.get_ydata())[-1] == pytest.approx(best)
+    assert np.asarray(step.get_xdata())[-1] <= drawn.get_xlim()[1]
+    assert plain.get_ylim()[0] <= drawn.get_ylim()[0]
+    assert (np.diff(np.asarray(step.get_ydata())) >= 0).all()
+
+
+def test_equal_compute_runs_over_operations_with_the_budget_drawn(size: Collected) -> None:
+    axis = equal_compute.draw(size).figure.axes[1]
+    line = next(line for line in axis.lines if line.get_label() == "CMDP")
+    assert np.asarray(line.get_xdata()) == pytest.approx(np.array([0, 10, 20, 30]) * 3.2 / 500)
+    budget = [li for li in axis.lines if li.get_linestyle() == ":"]
+    assert float(np.asarray(budget[0].get_xdata())[0]) == pytest.approx(30 * 3.2 / 500)

@@ -42,7 +42,8 @@ def test_examples_are_right_solutions_of_unseen_problems(data: Path) -> None:
     for ids, length in islice(examples(recipe, data), 200):
         prompt, solution = text_of(ids[:length]), text_of(ids[length:-1])
         chain = chain_of(prompt, solution)
-        assert ids[-1] == 1 and chain not in known
+        assert ids[-1] == 1
+        assert chain not in known
         assert verify(chain.to_json(), solution) == Verdict(1.0, True)
 
 
@@ -57,7 +58,8 @@ def test_targets_are_the_response_and_padding_changes_nothing(data: Path) -> Non
     model = untrained(recipe)
     ids, is_target = next(batches(recipe, data))
     for row, target in zip(ids, is_target, strict=True):
-        assert text_of(row[target].tolist()).endswith("<eos>") and text_of(row[~target].tolist()).count(":") == 1
+        assert text_of(row[target].tolist()).endswith("<eos>")
+        assert text_of(row[~target].tolist()).count(":") == 1
     wider = torch.nn.functional.pad(ids, (0, 5)), torch.nn.functional.pad(is_target, (0, 5))
     assert torch.allclose(loss_of(model, *wider), loss_of(model, ids, is_target))
 
@@ -74,7 +76,8 @@ def test_learning_rate_rises_then_falls_to_zero() -> None:
     recipe = WorldModel(steps=1000, lr=1e-3)
     rates = [learning_rate(recipe, step) for step in range(1001)]
     assert rates[0] < rates[20] < max(rates) <= 1e-3
-    assert rates[1000] == pytest.approx(0.0, abs=1e-9) and rates[500] == pytest.approx(5e-4)
+    assert rates[1000] == pytest.approx(0.0, abs=1e-9)
+    assert rates[500] == pytest.approx(5e-4)
 
 
 def test_training_lowers_the_loss_and_repeats_bit_for_bit(data: Path, tmp_path: Path) -> None:
@@ -82,7 +85,8 @@ def test_training_lowers_the_loss_and_repeats_bit_for_bit(data: Path, tmp_path: 
     for out in ("a", "b"):
         main(["--params", params, "--data", str(data), "--out", str(tmp_path / out)])
     made = json.loads((tmp_path / "a" / "made.json").read_text())
-    assert made["steps"] == 40 and made["curve"][-1]["loss"] < 0.9 * made["curve"][0]["loss"]
+    assert made["steps"] == 40
+    assert made["curve"][-1]["loss"] < 0.9 * made["curve"][0]["loss"]
     a, b = ((tmp_path / out / "model.safetensors").read_bytes() for out in ("a", "b"))
     assert a == b
 
@@ -90,12 +94,15 @@ def test_training_lowers_the_loss_and_repeats_bit_for_bit(data: Path, tmp_path: 
 def test_folder_is_an_ordinary_model(data: Path, tmp_path: Path) -> None:
     main(["--params", json.dumps({**TINY, "random": True}), "--data", str(data), "--out", str(tmp_path)])
     model, built = load_policy(tmp_path), load_tokenizer(tmp_path)
-    assert built.get_vocab() == tokenizer.vocabulary() and model.config.vocab_size == len(built)
+    assert built.get_vocab() == tokenizer.vocabulary()
+    assert model.config.vocab_size == len(built)
     assert model.generation_config.eos_token_id == built.eos_token_id == 1
     logits = model(torch.tensor([built("7 + 5 =")["input_ids"]])).logits
-    assert torch.isfinite(logits).all() and logits.shape == (1, 4, len(built))
+    assert torch.isfinite(logits).all()
+    assert logits.shape == (1, 4, len(built))
     made = json.loads((tmp_path / "made.json").read_text())
-    assert made["steps"] == 0 and made["curve"] == []
+    assert made["steps"] == 0
+    assert made["curve"] == []
 
 
 @pytest.mark.parametrize(

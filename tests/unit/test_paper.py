@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from evaluation import paper
+from evaluation import measures, paper
 from evaluation.collected import read
 from tests.unit.synthetic import write_collected
 from training.errors import UserError
@@ -65,6 +65,33 @@ def test_a_pair_of_the_papers_name_stands_beside_it(tmp_path: Path) -> None:
     assert "| Mini-LLM | – | failed: loss became infinite at step 7 |" in section
     assert "**another constraint**: d = 0.2 nats, mean reading" in text
     assert "not comparable to the paper's" not in text
+
+
+def test_in_the_papers_own_setting_difference_and_verdict_stand_beside(tmp_path: Path) -> None:
+    folder = write_collected(tmp_path, pair="qwen", prompts=40, steps=2)
+    content = (folder / "runs.json").read_text(encoding="utf-8").replace('"name": "same"', '"name": "gsm8k"')
+    (folder / "runs.json").write_text(content.replace('"d": 0.2', '"d": 0.35'), encoding="utf-8")
+    scores = pd.read_parquet(folder / "scores.parquet")
+    scores.assign(test=scores["test"].replace("same", "gsm8k")).to_parquet(folder / "scores.parquet", index=False)
+    size = read(folder)
+    section = _section(paper.document(paper.load(), size), "Table 1, GSM8K test")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.strip().splitlines()]
+    heading, _, *lines = rows
+        [cell.strip() for cell in line.strip("|").split("|")] for line in section.strip().splitlines()
+    ]
+    assert heading.count("FAC % verdict") == heading.count("CS % difference") == 1
+    assert "KL difference" not in heading
+    cells = {line[0]: dict(zip(heading, line, strict=True)) for line in lines}
+    row = size.row("qwen", "grpo")
+    assert row is not None
+    ours = measures.satisfaction(size, row, "gsm8k")
+    assert ours is not None
+    shown = cells["GRPO"]["CS % difference"]
+    assert float(shown.split(" ")[0]) == pytest.approx(100 * ours.mean - 42.83, abs=0.06)
+    inside = ours.low <= 0.4283 <= ours.high
+    assert cells["GRPO"]["CS % verdict"] == ("agrees" if inside else "lower" if ours.high < 0.4283 else "higher")
+    assert cells["Student before"]["FAC % verdict"] == "higher"
+    assert cells["Mini-LLM"]["FAC % verdict"] == "–"
 
 
 def test_a_number_of_an_unknown_method_is_refused(tmp_path: Path) -> None:

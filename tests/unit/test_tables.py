@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from evaluation.certify import certify
 from evaluation.collected import Collected, read
 from evaluation.controls import checks
-from evaluation.statistics import Estimate
+from evaluation.statistics import Estimate, spread
 from evaluation.table_files import (
     Column,
     Line,
@@ -26,6 +27,9 @@ from evaluation.table_files import (
     to_markdown,
 )
 from evaluation.tables import __main__ as tables
+from evaluation.tables.differences import differences_table
+from evaluation.tables.kl_estimators import kl_estimators_table
+from evaluation.tables.satisfaction import satisfaction_table
 from tests.unit.synthetic import write_collected
 from training.errors import UserError
 
@@ -185,3 +189,67 @@ def test_bad_input_is_one_sentence(folder: Path, tmp_path: Path) -> None:
     (unbounded / "runs.json").write_text(json.dumps(index))
     with pytest.raises(UserError, match="'grpo_cs_max' is missing"):
         checks(read(unbounded), "world")
+
+
+def test_satisfaction_has_a_bound_a_verdict_and_the_size_of_violations(size: Collected) -> None:
+    cells = _cells(satisfaction_table(size))
+    group = "Same distribution (pair world)"
+    row = size.row("world", "soft_lagrangian", "λ=0.01")
+    assert row is not None
+    kl = size.stacked(row, "same", "kl_mean")
+    assert kl is not None
+    found = {column: cells[group, "GKD-GRPO λ=0.01", column] for _, r, column in cells if r == "GKD-GRPO λ=0.01"}
+    assert found["verdict"]["text"] == "fails"
+    assert float(found["low"]["estimate"]) == pytest.approx(100 * certify((kl <= 0.2).astype(float)).low)
+    assert float(found["low_prefix"]["estimate"]) < float(found["low_mean"]["estimate"])
+    assert float(found["excess"]["estimate"]) == pytest.approx((kl[kl > 0.2] - 0.2).mean())
+    assert float(found["worst"]["estimate"]) == pytest.approx(np.sort(kl.ravel())[-24:].mean())
+    assert float(found["se"]["estimate"]) == pytest.approx(spread(kl).error)
+    assert cells[group, "Teacher", "excess"]["text"] == "no violation"
+    assert [cells[group, "Teacher", key]["text"] for key in ("verdict", "prompts")] == ["undecided", "59"]
+
+
+def test_estimators_agree_in_mean_and_differ_in_variance(size: Collected) -> None:
+    cells = _cells(kl_estimators_table(size))
+    group = "Same distribution (pair world)"
+    row = size.row("world", "cmdp")
+    assert row is not None
+    k1, exact = size.stacked(row, "same", "kl_k1"), size.stacked(row, "same", "kl_mean")
+    assert k1 is not None
+    assert exact is not None
+    ratio = cells[group, "CMDP", "ratio_k1"]
+    assert float(ratio["estimate"]) == pytest.approx(k1.var() / exact.var())
+    assert float(ratio["low"]) < float(ratio["estimate"]) < float(ratio["high"])
+    assert cells[group, "Teacher", "ratio_k1"]["text"] == "–"
+
+
+def test_differences_are_against_every_other_row_and_a_gap_stays_one(size: Collected) -> None:
+    cells = _cells(differences_table(size))
+    group = "Same distribution (pair world)"
+    assert {row for g, row, _ in cells if g == group} == {
+        "Teacher", "Student before", "GKD-GRPO λ=0.001", "GKD-GRPO λ=0.01", "GKD-GRPO λ=0.1", "GKD-GRPO λ=1", "GKD",
+        "GRPO", "Mini-LLM",
+    }  # fmt: skip
+    assert cells[group, "GRPO", "FAC"]["text"].startswith("failed")
+    main = _cells(tables.main_table(size))
+    gap = float(main[group, "CMDP", "rwr"]["estimate"]) - float(main[group, "GKD", "rwr"]["estimate"])
+    assert float(cells[group, "GKD", "RWR"]["estimate"]) == pytest.approx(gap)
+
+
+def test_marks_and_plain_numbers_are_printed_in_every_form() -> None:
+    line = Line("r", {"x": Estimate(1.0, 0.5, 1.5, 2, 2, 1), "y": 0.25}, marks={"x": "*"})
+    table = Table("t", "T", "c", (Column("x", "X"), Column("y", "Y", "", 2)), (("", (line,)),))
+    assert "| r | 1.0 [0.5, 1.5]* | 0.25 |" in to_markdown(table)
+    assert r"r & 1.0 [0.5, 1.5]* & 0.25 \\" in to_latex(table)
+    cells = _cells(table)
+    assert (cells["", "r", "y"]["estimate"], cells["", "r", "x"]["text"]) == ("0.25", "1.0 [0.5, 1.5]*")
+
+
+def test_the_win_matrix_marks_what_holm_leaves_and_the_leading_group(tmp_path: Path) -> None:
+    table = tables.win_table(read(write_collected(tmp_path, seeds=1, prompts=120, steps=2)))
+    cells = _cells(table)
+    group = "Same distribution (pair world)"
+    assert cells[group, "CMDP", "win GRPO"]["text"].endswith("*")
+    assert cells[group, "GRPO", "win CMDP"]["text"].endswith("*")
+    assert float(cells[group, "CMDP", "p GRPO"]["estimate"]) < 0.05
+    assert (cells[group, "CMDP", "leads"]["text"], cells[group, "GRPO", "leads"]["text"]) == ("leads", "")

@@ -34,7 +34,8 @@ def test_question_tells_the_chain_in_order() -> None:
     for problem in problems(50):
         numbers = [int(word) for word in problem.question.split() if word.isdigit()]
         assert numbers == [problem.chain.start, *(n for _, n in problem.chain.ops)]
-        assert problem.name in problem.question and problem.object in problem.question
+        assert problem.name in problem.question
+        assert problem.object in problem.question
 
 
 def test_all_numbers_are_tokens() -> None:
@@ -46,7 +47,8 @@ def test_retold_problem_keeps_the_plot_only() -> None:
     problem = problems(1)[0]
     told = [retell(Random(i), problem, HELD_OUT) for i in range(20)]
     assert {(p.story, p.phrases) for p in told} == {(problem.story, problem.phrases)}
-    assert {p.name for p in told} <= set(HELD_OUT.names) and len({p.chain for p in told}) > 10
+    assert {p.name for p in told} <= set(HELD_OUT.names)
+    assert len({p.chain for p in told}) > 10
 
 
 @pytest.mark.parametrize(
@@ -126,7 +128,8 @@ def test_tokenizer_round_trips_without_unknown_words() -> None:
         text = f"{problem.prompt} {solve_noisily(Random(i), problem.chain, STYLES[i % 3], 0.3)}"
         ids = built(text)["input_ids"]
         assert built.decode(ids) == text
-        assert built.unk_token_id not in ids and len(ids) == len(text.split()) < tokenizer.LONGEST
+        assert built.unk_token_id not in ids
+        assert len(ids) == len(text.split()) < tokenizer.LONGEST
 
 
 def test_tokenizer_ids_and_unknown_words() -> None:
@@ -151,8 +154,10 @@ def test_tests_mirror_the_training_problems() -> None:
     assert {len(p.chain.ops) for p in sets["longer"]} == {5, 6}
     assert all(p.name in FAMILIAR.names and p.object in FAMILIAR.objects for p in sets["train"] + sets["longer"])
     for same, symbolic in zip(sets["same"], sets["symbolic"], strict=True):
-        assert symbolic.phrases == same.phrases and symbolic.story == same.story
-        assert symbolic.name in HELD_OUT.names and symbolic.object in HELD_OUT.objects
+        assert symbolic.phrases == same.phrases
+        assert symbolic.story == same.story
+        assert symbolic.name in HELD_OUT.names
+        assert symbolic.object in HELD_OUT.objects
 
 
 def test_files_are_equal_for_equal_seeds_and_sound(tmp_path: Path) -> None:
@@ -167,7 +172,8 @@ def test_files_are_equal_for_equal_seeds_and_sound(tmp_path: Path) -> None:
         for line in (tmp_path / "a" / name).read_text().splitlines():
             row = json.loads(line)
             assert verify(row["chain"], row["solution"]) == Verdict(1.0, True)
-            assert is_correct(row["solution"], row["answer"]) and row["prompt"] == f"{row['question']} answer :"
+            assert is_correct(row["solution"], row["answer"])
+            assert row["prompt"] == f"{row['question']} answer :"
             assert row["id"].startswith(name.removesuffix("jsonl").rstrip(".") + "-")
 
 

@@ -1,0 +1,86 @@
+"""Equal steps and equal budget, from curves whose values say which step they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from evaluation.collected import Collected, Row, read
+from evaluation.equal_compute import at_budget, at_steps, flops_per_step, limits
+from evaluation.table_files import to_markdown
+from evaluation.tables.equal_compute import equal_compute_table
+from tests.unit.synthetic import write_collected
+
+
+def _prepared(folder: Path) -> Collected:
+    """CMDP costs twice as much a step as the others and has a curve of 0..50; all others 0..100. KL is step / 1000."""
+    write_collected(folder, seeds=1, prompts=4, steps=11)
+    curves, costs = (pd.read_parquet(folder / f"{name}.parquet") for name in ("curves", "costs"))
+    cmdp = curves["run"] == "world-cmdp-0"
+    curves = curves[~cmdp | (curves["step"] <= 50)]
+    curves.assign(kl=curves["step"] / 1000).to_parquet(folder / "curves.parquet", index=False)
+    costs["flops"], costs["steps"] = 100e9, 100.0
+    own = costs["run"] == "world-cmdp-0"
+    costs.loc[own, ["flops", "steps"]] = [100e9, 50.0]
+    costs.loc[costs["run"] == "world-gkd-0", "flops"] = 500e9
+    costs.to_parquet(folder / "costs.parquet", index=False)
+    return read(folder)
+
+
+@pytest.fixture(scope="module")
+def size(tmp_path_factory: pytest.TempPathFactory) -> Collected:
+    return _prepared(tmp_path_factory.mktemp("c"))
+
+
+def _row(size: Collected, method: str) -> Row:
+    row = size.row("world", method)
+    assert row is not None
+    return row
+
+
+def test_limits_are_what_every_run_reached(size: Collected) -> None:
+    found = limits(size, "world")
+    assert found is not None
+    assert (found.steps, found.flops) == (50, 100e9)
+    assert flops_per_step(size)["world-cmdp-0"] == 2e9
+
+
+@pytest.mark.parametrize(("method", "step"), [("cmdp", 50), ("grpo", 100), ("gkd", 20)])
+def test_a_dearer_step_gets_fewer_of_them(size: Collected, method: str, step: int) -> None:
+    found = at_budget(size, _row(size, method), 100e9)
+    assert found is not None
+    assert found.steps == (step,)
+    assert found.kl.mean == pytest.approx(step / 1000)
+
+
+def test_equal_steps_ignore_the_cost(size: Collected) -> None:
+    for method in ("cmdp", "grpo", "gkd"):
+        found = at_steps(size, _row(size, method), 50)
+        assert found is not None
+        assert (found.steps, found.kl.mean) == ((50,), pytest.approx(0.05))
+        assert (found.reward.prompts, found.reward.seeds) == (32, 1)
+
+
+def test_satisfaction_is_counted_at_the_threshold(tmp_path: Path) -> None:
+    size = _prepared(tmp_path)
+    found = at_steps(size, _row(size, "grpo"), 100)
+    assert found is not None
+    assert found.satisfied.mean == 1.0
+    size.pairs["world"] = size.pairs["world"].model_copy(
+        update={"threshold": size.pairs["world"].threshold.model_copy(update={"d": 0.09})}
+    )
+    stricter = at_steps(size, _row(size, "grpo"), 100)
+    assert stricter is not None
+    assert stricter.satisfied.mean == 0.0
+
+
+def test_a_run_without_a_known_cost_has_no_budget(tmp_path: Path) -> None:
+    folder = write_collected(tmp_path, seeds=1, prompts=4, steps=2)
+    costs = pd.read_parquet(folder / "costs.parquet")
+    costs.assign(flops=0.0).to_parquet(folder / "costs.parquet", index=False)
+    size = read(folder)
+    assert limits(size, "world") is None
+    assert at_budget(size, _row(size, "cmdp"), 1.0) is None
+    assert "no run has both curve and cost" in to_markdown(equal_compute_table(size))

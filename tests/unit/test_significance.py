@@ -1,0 +1,96 @@
+"""Corrected win tests, the leading group, paired differences, and what the design could find."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from evaluation import paired
+from evaluation.collected import Collected, Row, read
+from evaluation.pairwise import compare, net_wins, overall, win_rate_gap
+from evaluation.significance import holm, leaders, resolution, win_tests
+from evaluation.statistics import p_value
+from tests.unit.synthetic import write_collected
+
+
+@pytest.fixture(scope="module")
+def size(tmp_path_factory: pytest.TempPathFactory) -> Collected:
+    return read(write_collected(tmp_path_factory.mktemp("c"), seeds=1, prompts=120, steps=2, failed=("minillm",)))
+
+
+def _row(size: Collected, method: str) -> Row:
+    row = size.row("world", method)
+    assert row is not None
+    return row
+
+
+def test_holm_multiplies_the_smallest_by_all() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([]) == []
+
+
+def test_net_wins_are_wins_minus_losses(size: Collected) -> None:
+    cmdp, gkd = _row(size, "cmdp"), _row(size, "gkd")
+    signs, match = net_wins(size, cmdp, gkd, "same"), compare(size, cmdp, gkd, "same")
+    assert signs is not None
+    assert match is not None
+    assert signs.mean() == pytest.approx(match.win.mean - match.loss.mean)
+
+
+def test_every_pair_is_tested_and_corrected(size: Collected) -> None:
+    tests = win_tests(size, "world", "same")
+    assert len(tests) == 9 * 8 / 2
+    signs = net_wins(size, _row(size, "cmdp"), _row(size, "gkd"), "same")
+    assert signs is not None
+    assert tests[frozenset(("CMDP", "GKD"))] >= p_value(signs)
+    assert tests[frozenset(("CMDP", "GRPO"))] < 1e-6
+
+
+def test_the_leading_group_holds_the_best_and_its_equals_not_the_beaten(size: Collected) -> None:
+    found = leaders(size, "world", "same", win_tests(size, "world", "same"))
+    assert {"CMDP", "GKD"} <= found
+    assert not found & {"GRPO", "Teacher", "Student before", "GKD-GRPO λ=0.001"}
+
+
+def test_differences_are_paired_by_prompt_and_the_gap_is_that_of_the_tables(size: Collected) -> None:
+    cmdp, grpo = _row(size, "cmdp"), _row(size, "grpo")
+    found = paired.differences(size, cmdp, grpo, "same")
+    assert set(found) == {"FAC", "CS", "KL", "wins - losses"}
+    a, b = size.stacked(cmdp, "same", "kl_mean"), size.stacked(grpo, "same", "kl_mean")
+    assert a is not None
+    assert b is not None
+    np.testing.assert_array_equal(found["KL"].values, a - b)
+    assert found["CS"].estimate().mean == pytest.approx(100 * (np.mean(a <= 0.2) - np.mean(b <= 0.2)))
+    gap, ours, theirs = (
+        win_rate_gap(size, cmdp, grpo, "same"), overall(size, cmdp, "same"), overall(size, grpo, "same")
+    )  # fmt: skip
+    assert gap is not None
+    assert ours is not None
+    assert theirs is not None
+    assert gap.mean() == pytest.approx(ours.win.mean - theirs.win.mean)
+
+
+def test_an_untrained_row_meets_every_seed_and_fewer_samples_cut_the_other(tmp_path: Path) -> None:
+    folder = write_collected(tmp_path, seeds=2, prompts=5, steps=2)
+    scores = pd.read_parquet(folder / "scores.parquet")
+    scores[(scores["run"] != "world-teacher-0") | (scores["sample"] < 3)].to_parquet(folder / "scores.parquet")
+    size = read(folder)
+    both = paired.together(size, _row(size, "cmdp"), _row(size, "teacher"), "same", "kl_mean")
+    assert both is not None
+    assert both[0].shape == both[1].shape == (2, 5, 3)
+    np.testing.assert_array_equal(both[1][0], both[1][1])
+    turned = paired.together(size, _row(size, "teacher"), _row(size, "cmdp"), "same", "kl_mean")
+    assert turned is not None
+    np.testing.assert_array_equal(turned[0], both[1])
+
+
+def test_the_resolution_names_each_measure_with_a_positive_range(size: Collected) -> None:
+    text = resolution(size)
+    for name in ("FAC", "CS", "KL", "wins - losses"):
+        low = re.search(rf"{name} ([\d.]+)", text)
+        assert low is not None
+        assert float(low[1]) > 0
