@@ -7,7 +7,7 @@ RUN = . .venv/bin/activate &&
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check
 EXTRA = $(if $(filter smollm2%,$(SIZE)),.venv/ready-smollm2)
 
-.PHONY: tables tune test lint clean help
+.PHONY: tables tune test check lint clean help
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,9 @@ tune: .venv/ready  ## the search behind the learning rates (size tune), into res
 
 test: .venv/ready-test  ## everything that checks this repository
 	$(RUN) pytest
+
+check: .venv/ready-test  ## the contract of one method: make check METHOD=mine [METHODS_PATH=folder outside the repository]
+	$(RUN) pytest tests/contract/test_methods.py tests/contract/test_training.py --method '$(METHOD)' --methods-path '$(METHODS_PATH)'
 
 lint: .venv/ready-test  ## style and types
 	$(RUN) ruff check . && ruff format --check . && snakefmt --check Snakefile rules && mypy

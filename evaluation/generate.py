@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{given.policy}: the run failed ({failure}); no responses are generated", flush=True)
     rows, summary = ([], {}) if failure is not None else generate(params, given.data, given.policy)
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    lines = "".join(json.dumps(row) + "\n" for row in rows)  # ASCII: U+2028 would split a line
     given.out.write_text(lines, encoding="utf-8")
     beside = given.out.with_name("lm_eval.json")
     beside.write_text(json.dumps(summary, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -54,4 +54,4 @@ rule score:
         code=code_hash("evaluation/score.py"),
     shell:
         "python -m evaluation.score --samples {input.samples} {params.policy} {params.teacher}"
-        " --dtype {params.dtype} --out {output} > {log} 2>&1"
+        " --dtype {params.dtype} --out {output.scores} --tokens {output.tokens} > {log} 2>&1"

@@ -85,9 +85,12 @@ class Batch:
         assert self._teacher_logp is not None
         return self._teacher_logp
 
-    def expectation(self, integrand: Integrand) -> Tensor:
-        """`sum_v f(log pi(v|s_t), log mu(v|s_t))` at each response position, `(B, T)`, with gradient in pi."""
-        logp, teacher_logp, value = self._per_token(integrand)
+    def expectation(self, integrand: Integrand, *given: Tensor) -> Tensor:
+        """`sum_v f(log pi(v|s_t), log mu(v|s_t))` at each response position, `(B, T)`, with gradient in pi.
+
+        `given` are further values `(B, T)` that f depends on at each position; f gets them as `(N, 1)`.
+        """
+        logp, teacher_logp, value = self._per_token(integrand, *given)
         if self._logp is None:  # the same pass serves the sampled tokens
             self._logp = logp
         self._teacher_logp = teacher_logp.detach()
@@ -97,12 +100,13 @@ class Batch:
         """Mean of `(B, T)` values over each response's tokens, `(B,)`."""
         return mean_over_tokens(values, self.mask)
 
-    def _per_token(self, integrand: Integrand | None) -> tuple[Tensor, Tensor, Tensor]:
+    def _per_token(self, integrand: Integrand | None, *given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         student = self._student_hidden
         teacher = self._teacher_hidden if integrand is not None else student.detach()
         tokens = self.rollouts.response[self.mask]
         size = max(1, self._chunk_elements // self._width)
-        pieces = list(zip(student.split(size), teacher.split(size), tokens.split(size), strict=True))
+        packed = (student, teacher, tokens, *(values[self.mask][:, None] for values in given))
+        pieces = list(zip(*(values.split(size) for values in packed), strict=True))
         if len(pieces) == 1:
             results = [self._chunk(integrand, *pieces[0])]
         else:
@@ -111,7 +115,7 @@ class Batch:
         return logp, teacher_logp, value
 
     def _chunk(
-        self, integrand: Integrand | None, student: Tensor, teacher: Tensor, tokens: Tensor
+        self, integrand: Integrand | None, student: Tensor, teacher: Tensor, tokens: Tensor, *given: Tensor
     ) -> tuple[Tensor, ...]:
         log_pi = log_policy(head(self._student)(student), self._width)
         logp = log_pi.gather(1, tokens[:, None])[:, 0]
@@ -119,7 +123,7 @@ class Batch:
             return logp, logp.detach(), logp.detach()
         with torch.no_grad():
             log_mu = with_floor(log_policy(head(self._teacher)(teacher), self._width)).to(log_pi.dtype)
-        return logp, log_mu.gather(1, tokens[:, None])[:, 0], integrand(log_pi, log_mu).sum(1)
+        return logp, log_mu.gather(1, tokens[:, None])[:, 0], integrand(log_pi, log_mu, *given).sum(1)
 
     def _unpack(self, packed: Tensor) -> Tensor:
         return packed.new_zeros(self.mask.shape).masked_scatter(self.mask, packed)

@@ -18,9 +18,11 @@ REQUIRED = ("id", "question", "prompt", "answer", "solution")
 def read_problems(path: Path, limit: int | None = None) -> list[Problem]:
     """Problems of a file, in file order; `UserError` names the first bad line."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()[:limit]
+        lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")[:limit]  # U+2028 may stand in a text
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read as text ({error}); restore the file or its source") from error
+    if lines == [""]:
+        raise UserError(f"{path} holds no problems; give at least one")
     problems = []
     for number, line in enumerate(lines, 1):
         try:
@@ -31,8 +33,6 @@ def read_problems(path: Path, limit: int | None = None) -> list[Problem]:
         if missing:
             raise UserError(f"{path}, line {number}: the key '{missing[0]}' is missing; add it")
         problems.append(problem)
-    if not problems:
-        raise UserError(f"{path} holds no problems; give at least one")
     return problems
 
 

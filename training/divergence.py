@@ -19,7 +19,7 @@ from torch import Tensor
 
 FLOOR = 1e-8
 
-Integrand = Callable[[Tensor, Tensor], Tensor]
+Integrand = Callable[..., Tensor]  # f(log_pi, log_mu), and further values (N, 1) where it depends on the position
 
 
 def log_policy(logits: Tensor, width: int | None = None) -> Tensor:

@@ -75,6 +75,7 @@ class Declaration(Strict):
     needs: Needs
     objective: Literal["reward", "kl", "lagrangian", "modified"] = "reward"  # what tuning judges it by
     settings: dict[str, Setting] = Field(default_factory=dict)
+    statistics: dict[str, str] = Field(default_factory=dict)  # what `loss` logs of each update: name, meaning
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,8 @@ class Trainer:
             raise TrainingFailed(f"the gradient norm is {norm.item()} at step {step + 1}")
         self.optimizer.step()
         self.scheduler.step()
+        if step >= self.settings.kl_warmup:
+            self.method.after_update(totals)
         return {**totals, "grad_norm": norm.item()}
 
     def _loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:

@@ -32,6 +32,12 @@ class Method:
         """
         raise TypeError(f"{type(self).__module__} must define loss(batch)")
 
+    def after_update(self, statistics: dict[str, float]) -> None:
+        """Called once after each update of the policy that used `loss`, with its statistics over the whole batch.
+
+        The place for state that moves from update to update: `loss` runs once per micro-batch.
+        """
+
     def state_dict(self) -> dict[str, Any]:
         """What a method carries from step to step (a learnt multiplier, say), for the checkpoint."""
         return {}

@@ -1,10 +1,12 @@
 """What every loss must keep, a stranger's too. A failure says which file to change and how.
 
-Folders that bring their own `train(run)` have no loss to look at; `test_training.py` is what they must keep.
+Folders that bring their own `train(run)` have no loss to look at; `test_training.py` is what they must keep. Which
+folders: see `conftest.py`.
 """
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import pytest
@@ -12,15 +14,14 @@ import torch
 
 from tests import tiny
 from training.batch import Batch
-from training.folders import Folder, find_folders
+from training.folders import Folder
 from training.method import Method
 from training.rollout import Rollouts
 
-FOLDERS = {name: folder for name, folder in find_folders().items() if folder.own_train() is None}
 LENGTHS = [4, 1, 6, 2, 3, 0, 6, 1]
 TOLERANCE = {"rtol": 2e-3, "atol": 2e-6}
 
-pytestmark = pytest.mark.parametrize("folder", [pytest.param(f, id=name) for name, f in FOLDERS.items()])
+pytestmark = pytest.mark.needs_loss
 
 
 def make(folder: Folder) -> Method:
@@ -61,16 +62,23 @@ def expect_same(folder: Folder, what: str, found: tuple[torch.Tensor, ...], expe
 def test_loss_is_a_finite_scalar_with_finite_gradient(folder: Folder) -> None:
     loss, gradient = loss_and_gradient(folder, usual())
     assert loss.shape == (), f"{folder.path / 'method.py'}: loss(batch) must return a scalar, not {tuple(loss.shape)}"
-    assert torch.isfinite(loss)
+    assert torch.isfinite(loss), (
+        f"{folder.path / 'method.py'}: the loss is {loss}; an empty response must not divide by 0"
+    )
     assert torch.isfinite(gradient).all(), f"{folder.path / 'method.py'}: the gradient is not finite"
     assert gradient.abs().max() > 0, f"{folder.path / 'method.py'}: nothing is learnt, the gradient is 0"
 
 
-def test_statistics_are_plain_finite_numbers(folder: Folder) -> None:
+def test_declared_statistics_are_delivered_as_plain_finite_numbers(folder: Folder) -> None:
     _, statistics = make(folder).loss(make_batch(folder, tiny.llama(1), usual()))
+    declared = folder.declares.statistics
+    assert statistics.keys() == declared.keys(), (
+        f"{folder.path / 'method.yaml'} declares the statistics {sorted(declared)}, but loss(batch) returns "
+        f"{sorted(statistics)}; name each with its meaning under 'statistics', or return it"
+    )
     for name, value in statistics.items():
         assert isinstance(value, float), f"{folder.path / 'method.py'}: statistic '{name}' must be a float (.item())"
-        assert value == value, f"{folder.path / 'method.py'}: statistic '{name}' is NaN"
+        assert value - value == 0, f"{folder.path / 'method.py'}: statistic '{name}' is {value}; it must be finite"
 
 
 def test_padding_changes_nothing(folder: Folder) -> None:
@@ -137,9 +145,33 @@ def test_the_teacher_gets_no_gradient(folder: Folder) -> None:
     assert all(p.grad is None for p in teacher.parameters()), f"{folder.path / 'method.py'}: gradient into the teacher"
 
 
-def test_state_survives_a_round_trip(folder: Folder) -> None:
-    method, copy = make(folder), make(folder)
-    method.loss(make_batch(folder, tiny.llama(1), usual()))
-    copy.load_state_dict(method.state_dict())
-    same = copy.state_dict() == method.state_dict()
-    assert same, f"{folder.path / 'method.py'}: state_dict and load_state_dict differ"
+def moved(folder: Folder) -> Method:
+    """The method after three updates."""
+    method = make(folder)
+    for _ in range(3):
+        _, statistics = method.loss(make_batch(folder, tiny.llama(1), usual()))
+        method.after_update({"loss": 0.0, **statistics})
+    return method
+
+
+def test_a_checkpoint_holds_all_that_moves(folder: Folder) -> None:
+    """Through a file and back: the copy states the same and computes the same loss."""
+    method, copy, file = moved(folder), make(folder), io.BytesIO()
+    torch.save(method.state_dict(), file)
+    file.seek(0)
+    copy.load_state_dict(torch.load(file, weights_only=True))
+    losses = [made.loss(make_batch(folder, tiny.llama(1), usual()))[0].item() for made in (method, copy)]
+    assert (losses[0], str(method.state_dict())) == (losses[1], str(copy.state_dict())), (
+        f"{folder.path / 'method.py'}: after a checkpoint the loss is {losses[1]:.6g} and not {losses[0]:.6g}; return "
+        "all that after_update changes in state_dict, and take it up in load_state_dict"
+    )
+
+
+def test_only_an_update_moves_the_state(folder: Folder) -> None:
+    """`loss` runs once per micro-batch: state that it moved would depend on how an update is split."""
+    method = moved(folder)
+    before = str(method.state_dict())
+    losses = [method.loss(make_batch(folder, tiny.llama(1), usual()))[0].item() for _ in range(2)]
+    assert (losses[0], before) == (losses[1], str(method.state_dict())), (
+        f"{folder.path / 'method.py'}: loss(batch) changes the method's state; move it in after_update(statistics)"
+    )

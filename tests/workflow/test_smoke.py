@@ -11,8 +11,13 @@ import pytest
 
 from tests.workflow.conftest import clone, make_tables, run_in
 
-TABLES = ("main", "win_matrix", "cost", "controls", "readings")
-FIGURES = ("score_vs_kl", "win_rates", "curves", "kl_distribution")
+pytestmark = pytest.mark.xdist_group("workflow")  # one process builds the smoke size once
+
+TABLES = (
+    "main", "claims", "satisfaction", "differences", "win_matrix", "pareto", "feasible", "equal_compute", "readings",
+    "kl_estimators", "intervals", "cost", "controls",
+)  # fmt: skip
+FIGURES = ("score_vs_kl", "pareto", "win_rates", "curves", "equal_compute", "kl_distribution")
 
 
 def jobs(folder: Path) -> dict[str, int]:
