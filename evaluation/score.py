@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> None:
 def read_samples(path: Path) -> list[Row]:
     """Rows of a samples file; `UserError` names the line that cannot be read."""
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]  # U+2028 may stand in a text
+        lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line]  # not at U+2028
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"samples cannot be read from {path}: {error}; run evaluation.generate first") from error
     rows = []

@@ -1,15 +1,16 @@
 """Worst-case constrained distillation: no prefix of a response may be too unlikely under the teacher.
 
     c_t = -log μ(a_t|s_t),   violated_t: (1/k) Σ_{i<=k} c_i > d for some k <= t
-    R̂_t = -n where violated_t;   else the task reward at the response's last token, 0 before
+    R̂_t = -n where violated_t (`penalty: once`: at the first such t alone), else the task reward at the last token
     L = -(1/B) Σ_responses Σ_t γ^(t-1) [ Σ_a π_θ(a|s_t) R̂(s_t, a) + γ G_{t+1} log π_θ(a_t|s_t) ]
     G_t = R̂_t + γ G_{t+1}
 
 Source: arXiv 2610.00332, as a re-implementation states it. Kept: the constraint on every prefix, absorbing; R̂ and G
 detached; the exact expectation over the vocabulary of the immediate -n, Monte Carlo for what follows; a sum over
-tokens, not a mean. Changed: the task reward is put beside G (likelihood ratio at the last token) and not under the
-exact sum, because what a response would have earned by ending earlier is not known; both have the same mean. Unknown in
-the source, so our choice: n, γ = 1, and d, a setting because it bounds another cost than the study's threshold does.
+tokens, not a mean. Changed: the task reward stands beside G (likelihood ratio at the last token) and not under the
+exact sum, because what a response would have earned by ending earlier is not known; both have the same mean. Our choice:
+n and γ = 1; d, a setting because it bounds another cost than the study's threshold does; `penalty: once`, because -n at
+each token rewards a violating response for ending early.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ class Method(Base):
         crossed = (cost > left) & batch.mask
         violated = crossed.long().cumsum(1) > 0
         before = crossed.long().cumsum(1) > crossed.long()  # a prefix was violated before this token
-        immediate = -n * torch.where(before, 1.0, batch.expectation(dearer, left))
-        later = self._later(batch, violated)
+        each = self.settings["penalty"] == "each"
+        immediate = -n * torch.where(before, float(each), batch.expectation(dearer, left))
+        later = self._later(batch, violated, violated if each else violated & ~before)
         discount = batch.logp.new_tensor(gamma) ** (batch.mask.long().cumsum(1) - 1).clamp(min=0)
         surrogate = torch.where(batch.mask, discount * (immediate + later * batch.logp), 0.0).sum(1)
         kept = 1 - (violated & batch.mask).any(1).float().mean()
@@ -48,12 +50,12 @@ class Method(Base):
         """What each token may cost so that the mean up to it stays within d, `(B, T)`: d t - Σ_{i<t} c_i."""
         return self.settings["d"] * mask.long().cumsum(1) - (cost.cumsum(1) - cost)
 
-    def _later(self, batch: Batch, violated: Tensor) -> Tensor:
-        """Return by Monte Carlo, `(B, T)`: the task reward at the last token, and γ G_{t+1}."""
+    def _later(self, batch: Batch, violated: Tensor, charged: Tensor) -> Tensor:
+        """Return by Monte Carlo, `(B, T)`: the task reward at the last token, and γ G_{t+1}; -n where `charged`."""
         n, gamma, mask = self.settings["n"], self.settings["gamma"], batch.mask
         last = mask & (mask.long().flip(1).cumsum(1).flip(1) == 1)
         task = torch.where(last & ~violated, batch.rewards[:, None], 0.0)
-        reward = torch.where(mask & violated, -n, task)
+        reward = torch.where(mask & charged, -n, task)
         later, following = [], torch.zeros_like(batch.rewards)
         for t in reversed(range(mask.shape[1])):
             later.append(task[:, t] + gamma * following)

@@ -112,26 +112,29 @@ def two_steps() -> tuple[Space, Tabular, Tabular]:
 
 
 @pytest.mark.parametrize(
-    ("response", "d", "loss", "satisfied"),
+    ("response", "d", "penalty", "loss", "satisfied"),
     [
         # Costs 0.693, 0.105: within 0.7. -20 is half likely at token 2; the reward 1 counts at both tokens.
-        ((0, 0), 0.7, 0.5 * math.log(2) + 0.5 * (10 + math.log(2)), 1.0),
+        ((0, 0), 0.7, "each", 0.5 * math.log(2) + 0.5 * (10 + math.log(2)), 1.0),
         # Costs 0.693, 2.303: their mean is above 0.7, so -20 instead of the reward, seen from token 1 as -10.
-        ((0, 1), 0.7, 10 * math.log(0.5) + 0.5 * 10, 0.0),
+        ((0, 1), 0.7, "each", 10 * math.log(0.5) + 0.5 * 10, 0.0),
         # The first prefix is above 0.6. The second is not (0.399), but the violation stays: -20 twice, no reward.
-        ((0, 0), 0.6, 20 + 10 * math.log(0.5) + 0.5 * 20, 0.0),
+        ((0, 0), 0.6, "each", 20 + 10 * math.log(0.5) + 0.5 * 20, 0.0),
+        ((0, 0), 0.6, "once", 20, 0.0),
     ],
 )
-def test_worst_case_by_hand(response: Response, d: float, loss: float, satisfied: float) -> None:
+def test_worst_case_by_hand(response: Response, d: float, penalty: str, loss: float, satisfied: float) -> None:
     space, student, teacher = two_steps()
     reward, group = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.long)
     batch = Batch(space.rollouts([response]), reward, group, student, teacher)
-    found, statistics = make("worst_case", d=d, gamma=0.5).loss(batch)
+    found, statistics = make("worst_case", d=d, gamma=0.5, penalty=penalty).loss(batch)
     assert found.item() == pytest.approx(loss, abs=1e-5)
     assert statistics["satisfied"] == satisfied
 
 
-def returns(student: Tabular, teacher: Tabular, task: Tensor, d: float, gamma: float) -> tuple[Tensor, list[int]]:
+def returns(
+    student: Tabular, teacher: Tabular, task: Tensor, d: float, gamma: float, each: bool
+) -> tuple[Tensor, list[int]]:
     """Discounted return of every response `(N,)`, one prefix at a time, and where each first violates (0: never)."""
     known, found, first = exact(student, teacher), [], []
     for costs, mask, reward in zip(-known.chosen_mu, known.mask, task, strict=True):
@@ -139,15 +142,17 @@ def returns(student: Tabular, teacher: Tabular, task: Tensor, d: float, gamma: f
         for t in range(1, length + 1):
             if start == 0 and costs[:t].mean() > d:
                 start = t
-            total += gamma ** (t - 1) * (-20.0 if start else reward.item() * (t == length))
+            penalty = -20.0 * (each or t == start)
+            total += gamma ** (t - 1) * (penalty if start else reward.item() * (t == length))
         found.append(total)
         first.append(start)
     return torch.tensor(found, dtype=torch.float64), first
 
 
+@pytest.mark.parametrize("penalty", ["each", "once"])
 @pytest.mark.parametrize("gamma", [1.0, 0.7])
 @pytest.mark.parametrize("space", [EQUAL, UNEVEN], ids=["equal", "uneven"])
-def test_worst_case_is_the_gradient_of_the_expected_return(space: Space, gamma: float) -> None:
+def test_worst_case_is_the_gradient_of_the_expected_return(space: Space, gamma: float, penalty: str) -> None:
     """Exactly: the sum over the vocabulary and Monte Carlo together have no bias, also where lengths differ."""
     student, teacher = pair(space)
     d = {EQUAL: 0.75, UNEVEN: 1.1}[space]
@@ -156,10 +161,10 @@ def test_worst_case_is_the_gradient_of_the_expected_return(space: Space, gamma: 
         return float(sum(response) % 2 == 0)
 
     task = torch.tensor([reward(y) for y in space.responses()], dtype=torch.float64)
-    value, first = returns(student, teacher, task, d, gamma)
+    value, first = returns(student, teacher, task, d, gamma, penalty == "each")
     assert {0, 1} < set(first)  # some are feasible, some violate at once, some later
     expected = -gradient(exact(student, teacher).probability @ value, student)
-    found = expected_gradient(make("worst_case", d=d, gamma=gamma), student, teacher, reward, 1)
+    found = expected_gradient(make("worst_case", d=d, gamma=gamma, penalty=penalty), student, teacher, reward, 1)
     torch.testing.assert_close(found, expected, **EXACT)
 
 
