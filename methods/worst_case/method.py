@@ -8,9 +8,9 @@
 Source: arXiv 2610.00332, as a re-implementation states it. Kept: the constraint on every prefix, absorbing; R̂ and G
 detached; the exact expectation over the vocabulary of the immediate -n, Monte Carlo for what follows; a sum over
 tokens, not a mean. Changed: the task reward stands beside G (likelihood ratio at the last token) and not under the
-exact sum, because what a response would have earned by ending earlier is not known; both have the same mean. Our choice:
-n and γ = 1; d, a setting because it bounds another cost than the study's threshold does; `penalty: once`, because -n at
-each token rewards a violating response for ending early.
+exact sum, because what a response would have earned by ending earlier is not known; both have the same mean. Our
+choice: n and γ = 1; d, a setting because it bounds another cost than the study's threshold does; `penalty: once`,
+because -n at each token rewards a violating response for ending early.
 """
 
 from __future__ import annotations
