@@ -13,13 +13,13 @@ help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 tables: .venv/ready $(EXTRA)  ## the whole study of one size: make tables SIZE=smoke [DATA_ROOT=folder of real data]
-	$(RUN) snakemake --cores all --config size=$(SIZE) $(if $(DATA_ROOT),data_root='$(DATA_ROOT)') -- results/tables
+	$(RUN) snakemake --cores all --config size=$(SIZE) $(if $(DATA_ROOT),data_root='$(DATA_ROOT)') -- results/tables runs
 
 tune: .venv/ready  ## the search behind the learning rates (size tune), into results/built/tune/tuning
 	$(RUN) snakemake --cores all --config size=tune -- results/built/tune/tuning
 
 test: .venv/ready-test  ## everything that checks this repository
-	$(RUN) pytest
+	$(RUN) pytest -n 2 tests/unit tests/contract && pytest tests/workflow
 
 check: .venv/ready-test  ## the contract of one method: make check METHOD=mine [METHODS_PATH=folder outside the repository]
 	$(RUN) pytest tests/contract/test_methods.py tests/contract/test_training.py --method '$(METHOD)' --methods-path '$(METHODS_PATH)'

@@ -33,17 +33,19 @@ wildcard_constraints:
     evaluation=r"eval-[0-9a-f]+",
 
 
+include: "rules/models.smk"
+include: "rules/train.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+
+
 localrules:
     all,
+    runs,
 
 
 rule all:
     default_target: True
     input:
         "results/tables",
-
-
-include: "rules/models.smk"
-include: "rules/train.smk"
-include: "rules/evaluate.smk"
-include: "rules/report.smk"
+        rules.runs.input,

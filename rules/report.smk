@@ -9,6 +9,13 @@ def measured(pattern, trained_only=False):
     ]
 
 
+# Asked for by name, so that a run whose files were deleted is made again even where the tables still stand.
+rule runs:
+    input:
+        measured("results/runs/{run}/{evaluation}/scores.parquet"),
+        measured("results/runs/{run}/run.json", trained_only=True),
+
+
 rule collect:
     input:
         measured("results/runs/{run}/{evaluation}/scores.parquet"),

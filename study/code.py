@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from training.errors import UserError
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -33,11 +35,17 @@ def short_hash(value: Any, length: int = 8) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:length]
 
 
+def _tree(path: Path) -> ast.Module:
+    """The syntax tree; `UserError` names the line that is no Python."""
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise UserError(f"{path}, line {error.lineno}: no valid Python ({error.msg}); correct it") from error
+
+
 @cache
 def _digest(path: Path) -> str:
-    text = path.read_text()
-    if path.suffix == ".py":
-        text = ast.dump(_without_docstrings(ast.parse(text)))
+    text = ast.dump(_without_docstrings(_tree(path))) if path.suffix == ".py" else path.read_text()
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -56,7 +64,7 @@ def _imports(path: Path) -> tuple[Path, ...]:
     if path.suffix != ".py":
         return ()
     names: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:

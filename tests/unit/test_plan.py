@@ -41,6 +41,12 @@ def test_white_space_comments_and_docstrings_do_not_count(tmp_path: Path) -> Non
     assert code.code_hash(str(first)) != code.code_hash(str(third))
 
 
+def test_a_slip_in_a_method_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "method.py").write_text("x = 1\ndef loss(:\n")
+    with pytest.raises(UserError, match=r"method\.py, line 2: no valid Python"):
+        code.code_hash(str(tmp_path / "method.py"))
+
+
 def test_imports_are_followed() -> None:
     files = set()
     waiting = [code.ROOT / "training" / "train.py"]
