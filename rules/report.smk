@@ -49,8 +49,7 @@ rule tables:
     params:
         code=code_hash("evaluation/tables/__main__.py", "evaluation/claims.yaml"),
     shell:
-        "python -m evaluation.tables --collected {input.collected} --theory {input.theory}"
-        " --out {output} 2> {log}"
+        "python -m evaluation.tables --collected {input.collected} --theory {input.theory}" " --out {output} 2> {log}"
 
 
 rule figures:

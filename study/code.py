@@ -54,7 +54,7 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
         body = getattr(node, "body", None)
         first = body[0] if isinstance(body, list) and body else None
         value = first.value if isinstance(first, ast.Expr) else None
-        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+        if isinstance(body, list) and isinstance(value, ast.Constant) and isinstance(value.value, str):
             node.body = body[1:] or [ast.Pass()]  # type: ignore[attr-defined]
     return tree
 

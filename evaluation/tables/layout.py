@@ -23,10 +23,10 @@ def by_test(
     def line(row: Row, test: Test) -> Line:
         return Line(row_label(row), {} if row.gap else cells(size, row, test), row.gap)
 
-    return table(size, name, title, what, columns, test_groups(size, line))
+    return table(size, name, title, what, columns, groups_by_test(size, line))
 
 
-def test_groups(size: Collected, line: Callable[[Row, Test], Line]) -> list[Group]:
+def groups_by_test(size: Collected, line: Callable[[Row, Test], Line]) -> list[Group]:
     """One group per pair and test set, with the line of each method and reference."""
     return [
         (f"{test.title} (pair {pair})", tuple(line(row, test) for row in size.rows(pair, "method", "reference")))

@@ -7,7 +7,7 @@ from evaluation.collected import Collected, Row, Test
 from evaluation.pairwise import compare, overall
 from evaluation.significance import Tests, leaders, resolution, win_tests
 from evaluation.table_files import Cell, Column, Line, Table
-from evaluation.tables.layout import INTERVALS, percent, table, test_groups
+from evaluation.tables.layout import INTERVALS, percent, table, groups_by_test
 
 WHAT = (
     "Reasoning win rate in percent of the row against the column on the same seed, prompt and sample (exact "
@@ -33,7 +33,7 @@ def win_table(size: Collected) -> Table:
         return _line(size, row, test, tests)
 
     what = f"{WHAT} {resolution(size)}"
-    return table(size, "win_matrix", "Reasoning win matrix", what, tuple(columns), test_groups(size, line))
+    return table(size, "win_matrix", "Reasoning win matrix", what, tuple(columns), groups_by_test(size, line))
 
 
 def _names(size: Collected) -> list[str]:
