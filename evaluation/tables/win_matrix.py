@@ -7,7 +7,7 @@ from evaluation.collected import Collected, Row, Test
 from evaluation.pairwise import compare, overall
 from evaluation.significance import Tests, leaders, resolution, win_tests
 from evaluation.table_files import Cell, Column, Line, Table
-from evaluation.tables.layout import INTERVALS, percent, table, groups_by_test
+from evaluation.tables.layout import INTERVALS, groups_by_test, percent, table
 
 WHAT = (
     "Reasoning win rate in percent of the row against the column on the same seed, prompt and sample (exact "
