@@ -67,7 +67,8 @@ def test_a_deleted_run_is_rebuilt_with_what_hangs_on_it(smoke: Path) -> None:
     finally:
         kept.rename(run)
     assert found == {
-        "train": 1, "generate": 1, "score": 1, "runs": 1, "collect": 1, "tables": 1, "figures": 1, "paper": 1, "report": 1,
+        "train": 1, "generate": 1, "score": 1, "runs": 1, "collect": 1, "tables": 1,
+        "figures": 1, "paper": 1, "report": 1,
         "publish": 1,
     }  # fmt: skip
 
