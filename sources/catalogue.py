@@ -30,7 +30,10 @@ class Split:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set: hub name, splits, reader `(row, position) -> problem without its prompt`, and prompt template."""
+    """A data set: hub name, splits, reader `(row, position) -> problem without its prompt`, and prompt template.
+
+    One without a hub name is generated where no local copy is given (`sources.reasoning`).
+    """
 
     hub: str
     splits: dict[str, Split]
@@ -74,6 +77,11 @@ def read_math(row: Row, position: int) -> Row:
     return _problem(str(row.get("unique_id", f"math-{position:05d}")), row["problem"], answer, solution)
 
 
+def read_reasoning(row: Row, position: int) -> Row:
+    """reasoning-gym's GSM-Symbolic problems: a row whose solution ends otherwise than its answer is left out later."""
+    return _problem(f"reasoning_gym-{row['id']}", row["question"], normalise(row["answer"]), row["answer_cot"])
+
+
 _SUBJECTS = ("algebra", "counting_and_probability", "geometry", "intermediate_algebra", "number_theory",
              "prealgebra", "precalculus")  # fmt: skip
 _HELD_BACK = "its authors ask that nobody trains on it"
@@ -94,6 +102,8 @@ CATALOGUE: dict[str, DataSet] = {
     "gsm_symbolic_main": _symbolic("main", "GSM_symbolic.jsonl"),
     "gsm_symbolic_p1": _symbolic("p1", "GSM_p1.jsonl"),
     "gsm_symbolic_p2": _symbolic("p2", "GSM_p2.jsonl"),
+    "reasoning_gym": DataSet("", {s: Split(f"reasoning_gym/{s}.jsonl", s) for s in ("train", "test")}, read_reasoning),
+    "reasoning_gym_new": DataSet("", {"test": Split("reasoning_gym/new.jsonl", "new")}, read_reasoning),
     "math": DataSet(
         "EleutherAI/hendrycks_math",
         {s: Split(f"math/{s}.jsonl", s, _SUBJECTS) for s in ("train", "test")},

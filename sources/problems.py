@@ -20,26 +20,37 @@ from sources.settings import ProblemData
 from training.answers import is_correct
 from training.data import Problem, derive_seed
 from training.errors import UserError, cli
-from training.schema import parse
+from training.files import check_place
+from training.schema import read_params
 
 SAMPLE = 3  # faulty rows named in a message
 
 
 def data_sets(settings: ProblemData) -> dict[str, list[Problem]]:
     """All problems by file name; a function of the settings and the published rows."""
-    pool = problems(settings.train, "train", settings.root)
+    tests = {test: problems(test, "test", settings.root) for test in settings.tests}
+    pool = _apart(problems(settings.train, "train", settings.root), tests, settings.train)
     _shuffle(pool, settings.seed, "train")
     rest = len(pool) - settings.validation
     if rest < (settings.train_limit or 1):
         raise UserError(
-            f"data set '{settings.train}' has {len(pool)} training problems, too few for {settings.validation} "
-            f"validation and {settings.train_limit or 1} training problems; ask for fewer"
+            f"data set '{settings.train}' has {len(pool)} training problems that no test asks, too few for "
+            f"{settings.validation} validation and {settings.train_limit or 1} training problems; ask for fewer"
         )
     cut = settings.validation
     found = {"validation": pool[:cut], "train": pool[cut:][: settings.train_limit]}
     for test, limit in settings.tests.items():
-        found[test] = _limited(problems(test, "test", settings.root), limit, settings.seed, test)
+        found[test] = _limited(tests[test], limit, settings.seed, test)
     return found
+
+
+def _apart(pool: list[Problem], tests: dict[str, list[Problem]], name: str) -> list[Problem]:
+    """The training problems whose question is in no test set; those left out are said on standard error."""
+    asked = {problem["question"] for found in tests.values() for problem in found}
+    apart = [problem for problem in pool if problem["question"] not in asked]
+    if len(apart) < len(pool):
+        print(f"{name}, train: {len(pool) - len(apart)} problems are in a test set too and left out", file=sys.stderr)
+    return apart
 
 
 def problems(name: str, split: str, root: str | None) -> list[Problem]:
@@ -89,10 +100,11 @@ def _limited(pool: list[Problem], limit: int | None, seed: int, name: str) -> li
 def main(argv: list[str] | None = None) -> None:
     """Command line: `--params JSON --out FOLDER`."""
     parser = argparse.ArgumentParser(description="Write real problems in the suite's form.")
-    parser.add_argument("--params", required=True, type=json.loads, help="settings as JSON (see ProblemData)")
+    parser.add_argument("--params", required=True, help="settings as JSON (see ProblemData)")
     parser.add_argument("--out", type=Path, required=True, help="folder for the jsonl files")
     arguments = parser.parse_args(argv)
-    settings = parse(ProblemData, arguments.params, "--params")
+    settings = read_params(ProblemData, arguments.params)
+    check_place(arguments.out)
     check_all(settings)
     found = data_sets(settings)
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from sources import reasoning
 from sources.catalogue import CATALOGUE, Row, Split
 from training.errors import UserError
 
@@ -20,6 +21,9 @@ def check(name: str, split: str, root: str | None) -> None:
 
     Cheap enough to ask before anything is computed; rows that the hub's cache holds need no hub.
     """
+    if _generated(name, split, root):
+        reasoning.check()
+        return
     if root is not None:
         _local_file(CATALOGUE[name].splits[split], name, root)
         return
@@ -41,7 +45,15 @@ def check(name: str, split: str, root: str | None) -> None:
 def read_rows(name: str, split: str, root: str | None) -> list[Row]:
     """All rows in published order. Raises `UserError` naming the file or data set, the fault and the next step."""
     where = CATALOGUE[name].splits[split]
+    if _generated(name, split, root):
+        return reasoning.generate(where.hub_split)
     return _from_hub(name, where) if root is None else _from_file(_local_file(where, name, root))
+
+
+def _generated(name: str, split: str, root: str | None) -> bool:
+    """Whether the rows are made here: no hub has them, and there is no local copy either."""
+    data = CATALOGUE[name]
+    return not data.hub and (root is None or not (Path(root) / data.splits[split].file).is_file())
 
 
 def _local_file(split: Split, name: str, root: str) -> Path:

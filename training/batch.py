@@ -10,9 +10,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from training.divergence import Integrand, log_policy, reverse_kl, with_floor
+from training.budget import budgeted
+from training.divergence import Integrand, at_floor, log_policy, reverse_kl, with_floor
+from training.following import positions
+from training.models import recomputing
 from training.policy_gradient import mean_over_tokens
-from training.rollout import Rollouts, positions
+from training.rollout import Rollouts
 
 CHUNK_ELEMENTS = 2**24  # logits held at a time (tokens x vocabulary): 64 MiB in float32
 
@@ -134,12 +137,19 @@ def head(model: PreTrainedModel) -> nn.Linear:
     return model.get_output_embeddings()
 
 
+def decoder(model: PreTrainedModel) -> nn.Module:
+    """The layers below the output projection. Mllama's text model calls itself its decoder, and its layers `model`."""
+    found = model.get_decoder()
+    return model.model if found is model else found
+
+
 def hidden_states(model: PreTrainedModel, rollouts: Rollouts) -> Tensor:
     """Hidden states that predict each response token, packed to `(N, H)`, N = number of response tokens."""
     width = rollouts.prompt.shape[1]
     ids = torch.cat([rollouts.prompt, rollouts.response], 1)[:, :-1]
     mask = torch.cat([rollouts.prompt_mask, rollouts.mask.long()], 1)[:, :-1]
-    output = model.get_decoder()(input_ids=ids, attention_mask=mask, position_ids=positions(mask), use_cache=False)
+    with budgeted(model, rollouts), recomputing(model):
+        output = decoder(model)(input_ids=ids, attention_mask=mask, position_ids=positions(mask), use_cache=False)
     return output.last_hidden_state[:, width - 1 :][rollouts.mask]
 
 
@@ -157,10 +167,12 @@ def token_kl(student: PreTrainedModel, teacher: PreTrainedModel, rollouts: Rollo
     """`KL(pi || mu)` at each response position, each `(B, T)`: `exact`, and from the sampled token `k1` and `k3`.
 
     With `r = mu(a)/pi(a)` of the sampled token: `k1 = -log r`, `k3 = r - 1 - log r`. All three have the same
-    expectation; the exact one is their Rao-Blackwell version (arXiv 2504.10637).
+    expectation; the exact one is their Rao-Blackwell version (arXiv 2504.10637). `floored` is 1 where the sampled
+    token's teacher probability is the floor's rather than the teacher's: its KL there is a bound, not a measurement.
     """
     zeros = torch.zeros(rollouts.size, device=rollouts.response.device)
     batch = Batch(rollouts, zeros, zeros.long(), student, teacher)
     exact = batch.expectation(reverse_kl)
     log_ratio = torch.where(rollouts.mask, batch.teacher_logp - batch.logp, 0.0)
-    return {"exact": exact, "k1": -log_ratio, "k3": log_ratio.exp() - 1 - log_ratio}
+    floored = torch.where(rollouts.mask, at_floor(batch.teacher_logp, batch._width), False)
+    return {"exact": exact, "k1": -log_ratio, "k3": log_ratio.exp() - 1 - log_ratio, "floored": floored}

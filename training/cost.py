@@ -58,12 +58,22 @@ class Cost:
             self.teacher_tokens += tokens
             self.flops += 2.0 * teacher * tokens
 
+    def count_budget(self, tokens: int, student: int, teacher: int) -> None:
+        """Add what reading the budget costs in an update beside `count`.
+
+        The teacher runs along in sampling; it and the policy once more to find what was left of the responses.
+        """
+        self.student_tokens += tokens
+        self.teacher_tokens += 2 * tokens
+        self.flops += 2.0 * (student + 2 * teacher) * tokens
+
     def to_json(self) -> dict[str, float]:
         """The totals, with the peak memory of the process (or of the device, on CUDA) up to now."""
         if torch.cuda.is_available():
-            self.peak_memory_bytes = torch.cuda.max_memory_allocated()
+            peak = torch.cuda.max_memory_allocated()
         else:
-            self.peak_memory_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        self.peak_memory_bytes = max(self.peak_memory_bytes, peak)
         return asdict(self)
 
 

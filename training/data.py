@@ -3,37 +3,58 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from training.errors import UserError
+from training.json_files import read_rows
 
 Problem = dict[str, Any]
 REQUIRED = ("id", "question", "prompt", "answer", "solution")
+FILLED = ("id", "prompt", "answer")
+REMEDY = "correct or remove the line"
 
 
 def read_problems(path: Path, limit: int | None = None) -> list[Problem]:
     """Problems of a file, in file order; `UserError` names the first bad line."""
-    try:
-        lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")[:limit]  # U+2028 may stand in a text
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as text ({error}); restore the file or its source") from error
-    if lines == [""]:
+    problems = read_rows(path, dict.fromkeys(REQUIRED, str), REMEDY, limit)
+    if not problems:
         raise UserError(f"{path} holds no problems; give at least one")
-    problems = []
-    for number, line in enumerate(lines, 1):
-        try:
-            problem = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path}, line {number}: no valid JSON ({error.msg}); correct or remove it") from error
-        missing = [k for k in REQUIRED if not isinstance(problem, dict) or k not in problem]
-        if missing:
-            raise UserError(f"{path}, line {number}: the key '{missing[0]}' is missing; add it")
-        problems.append(problem)
+    seen: set[str] = set()
+    for number, problem in enumerate(problems, 1):
+        empty = [key for key in FILLED if not problem[key].strip()]
+        if empty:
+            raise UserError(f"{path}, line {number}: '{empty[0]}' is empty; {REMEDY}")
+        if problem["id"] in seen:
+            raise UserError(f"{path}, line {number}: the id '{problem['id']}' is taken by a line above; {REMEDY}")
+        if not _is_chain(problem.get("chain")):
+            raise UserError(f"{path}, line {number}: 'chain' is neither null nor a start with signed ops; {REMEDY}")
+        seen.add(problem["id"])
     return problems
+
+
+def check_apart(data: Path, train: list[Problem]) -> None:
+    """`UserError` where a prompt of training stands in another file of the data folder too."""
+    prompts = {problem["prompt"] for problem in train}
+    for path in sorted(set(data.glob("*.jsonl")) - {data / "train.jsonl"}):
+        shared = [problem["id"] for problem in read_problems(path) if problem["prompt"] in prompts]
+        if shared:
+            raise UserError(
+                f"{path}: {len(shared)} prompts are training prompts too, that of '{shared[0]}' first; a policy must "
+                "not be judged on what it was trained on, so remove them from train.jsonl"
+            )
+
+
+def _is_chain(chain: Any) -> bool:
+    """Null, or what `world.grammar.Chain.to_json` gives."""
+    if chain is None:
+        return True
+    ops = chain.get("ops") if isinstance(chain, dict) else None
+    if not isinstance(ops, list) or not ops or type(chain.get("start")) is not int:
+        return False
+    return all(isinstance(op, list) and len(op) == 2 and op[0] in ("+", "-") and type(op[1]) is int for op in ops)
 
 
 def derive_seed(*parts: object) -> int:

@@ -39,6 +39,11 @@ def with_floor(log_mu: Tensor) -> Tensor:
     return torch.logaddexp(log_mu + math.log1p(-FLOOR), log_mu.new_tensor(uniform))
 
 
+def at_floor(log_mu: Tensor, width: int) -> Tensor:
+    """Where the floor is at least half of the floored teacher's probability: `mu' <= 2 FLOOR / V`, V = `width`."""
+    return log_mu <= math.log(2 * FLOOR) - math.log(width)
+
+
 def _weighted(log_p: Tensor, log_ratio: Tensor) -> Tensor:
     """`p * log_ratio` with `0 * anything = 0`, in value and in gradient."""
     possible = log_p != -torch.inf  # NaN stays NaN

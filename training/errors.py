@@ -3,8 +3,27 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import sys
 from collections.abc import Callable, Iterable
+
+STORAGE = {
+    errno.ENOSPC: "free disk space",
+    errno.EDQUOT: "free disk space",
+    errno.EFBIG: "raise the limit on file sizes",
+    errno.EROFS: "make the folder writable",
+    errno.EACCES: "make it readable and its folder writable",
+    errno.EPERM: "make it readable and its folder writable",
+    errno.EIO: "check the disk",
+}  # trouble with the disk, and what to do about it
+
+
+PLACE = {
+    errno.ENOTDIR: "name a place below a folder, not below a file",
+    errno.EEXIST: "name a folder, not a file",
+    errno.EISDIR: "name a file, not a folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}  # a place where nothing can be written or read
 
 
 class UserError(Exception):
@@ -25,9 +44,16 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def cli(main: Callable[[list[str] | None], None]) -> None:
-    """Run a command-line entry point; a `UserError` ends it with its sentence and exit code 2."""
+    """Run a command-line entry point; a `UserError` or trouble with the disk ends it with a sentence, exit code 2."""
     try:
         main(None)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        remedy = (STORAGE | PLACE).get(error.errno or 0)
+        if remedy is None:
+            raise
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+        print(f"error: {what}; {remedy} and start again: what is finished is kept", file=sys.stderr)
         sys.exit(2)

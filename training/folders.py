@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import math
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,17 +13,20 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
 from pydantic import Field
 
 from training.errors import UserError, nearest
-from training.schema import Strict, parse
+from training.method_source import check_source
+from training.schema import NAME, Strict, parse
+from training.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from training.method import Method
     from training.run import Run
 
 ROOT = Path(__file__).resolve().parent.parent
+SLIPS = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, OSError, RuntimeError,
+         TypeError, ValueError)  # fmt: skip
 
 
 class Needs(Strict):
@@ -52,7 +57,7 @@ class Setting(Strict):
             if type(value) is not type(self.default):
                 raise UserError(f"{where}: '{name}' is {value!r}, but must be {self._kind()}; change it")
             return value
-        if not isinstance(value, int | float) or value != value:
+        if not isinstance(value, int | float) or not math.isfinite(value):
             raise UserError(f"{where}: '{name}' is {value!r}, but must be {self._kind()}; change it")
         for bound, broken, word in (
             (self.min, self.min is not None and value < self.min, "at least"),
@@ -99,6 +104,9 @@ class Folder:
             values = given if isinstance(given, list) else [given]
             if not values:
                 raise UserError(f"{where}: '{name}' is an empty list; give at least one value")
+            twice = [value for place, value in enumerate(values) if value in values[:place]]
+            if twice:
+                raise UserError(f"{where}: '{name}' holds {twice[0]} twice; remove one of them")
             axes.append([(name, setting.check(value, where, name)) for value in values])
         return [dict(combination) for combination in itertools.product(*axes)]
 
@@ -109,23 +117,31 @@ class Folder:
 
     def load(self) -> type[Method]:
         """The folder's `Method` class (imports torch)."""
-        module = self._module()
-        if not hasattr(module, "Method"):
-            raise UserError(f"{self.path / 'method.py'} defines no class 'Method'; see methods/grpo/method.py")
-        return module.Method
+        from training.method import Method
+
+        found = getattr(self._module(), "Method", None)
+        if not isinstance(found, type) or not issubclass(found, Method):
+            raise UserError(
+                f"{self.path / 'method.py'}: 'Method' is no subclass of training.method.Method; make it one"
+            )
+        return found
 
     def own_train(self) -> Callable[[Run], None] | None:
         """The folder's own `train(run)`, where it brings a trainer in place of a `Method`."""
         return getattr(self._module(), "train", None)
 
     def _module(self) -> ModuleType:
-        name = f"method_{self.name}"
-        spec = importlib.util.spec_from_file_location(name, self.path / "method.py")
-        if spec is None or spec.loader is None:
-            raise UserError(f"{self.path / 'method.py'} cannot be imported; a method folder needs a method.py")
+        name, path = f"method_{self.name}", self.path / "method.py"
+        check_source(path)
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
-        spec.loader.exec_module(module)
+        try:
+            spec.loader.exec_module(module)
+        except SLIPS as error:
+            raise UserError(f"{path} cannot be loaded ({type(error).__name__}: {error}); correct it") from error
         return module
 
 
@@ -134,13 +150,36 @@ def _plain(value: Any) -> str:
 
 
 def find_folders(paths: tuple[Path, ...] = ()) -> dict[str, Folder]:
-    """Every method by name: the repository's `methods/*/` and those below `paths`. `_template` is skipped."""
+    """Every method by name: the repository's `methods/*/` and those below `paths`. `_template` is skipped.
+
+    Raises `UserError` where a path or a folder below it is not what it must be, or a name occurs twice.
+    """
     found: dict[str, Folder] = {}
     for parent in (ROOT / "methods", *paths):
-        for file in sorted(parent.glob("*/method.yaml")):
-            name = file.parent.name
-            if name.startswith("_"):
+        if not parent.is_dir():
+            raise UserError(f"methods.path: there is no folder {parent}; correct the path")
+        for folder in sorted(p for p in parent.iterdir() if p.is_dir() and not p.name.startswith(("_", "."))):
+            has = {name for name in ("method.yaml", "method.py") if (folder / name).is_file()}
+            if not has:
                 continue
-            declares = parse(Declaration, yaml.safe_load(file.read_text()), str(file))
-            found[name] = Folder(name, file.parent, declares)
+            if len(has) < 2:
+                absent = min({"method.yaml", "method.py"} - has)
+                raise UserError(f"{folder} holds no {absent}; a method folder needs both, see methods/_template/")
+            if folder.name in found:
+                other = found[folder.name].path
+                raise UserError(
+                    f"{folder}: the method '{folder.name}' is in {other} already; rename one of the folders"
+                )
+            found[folder.name] = _read(folder)
     return found
+
+
+def _read(folder: Path) -> Folder:
+    """A method folder with its declaration checked, defaults against their own bounds included."""
+    if not re.fullmatch(NAME, folder.name):
+        raise UserError(f"{folder}: {folder.name!r} cannot name a method; use letters, digits, '_', '-' and '.'")
+    file = folder / "method.yaml"
+    declares = parse(Declaration, read_yaml(file), str(file))
+    for name, setting in declares.settings.items():
+        setting.check(setting.default, str(file), f"settings.{name}.default")
+    return Folder(folder.name, folder, declares)

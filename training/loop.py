@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, get_scheduler
 
 from training.batch import Batch
+from training.budget import Budget
 from training.cost import Cost, parameters
 from training.data import Problem, derive_seed, order
 from training.divergence import reverse_kl
@@ -38,6 +39,10 @@ class Trainer:
     ) -> None:
         self.method, self.student, self.teacher = method, student, teacher
         self.tokenizer, self.problems, self.settings, self.seed = tokenizer, problems, settings, seed
+        if method.reads_budget:
+            assert teacher is not None
+            assert method.threshold is not None
+            Budget(student, teacher, method.threshold, method.settings["constraint"])
         self.optimizer = AdamW(student.parameters(), settings.lr, settings.weight_decay)
         self.scheduler = get_scheduler(settings.schedule, self.optimizer, settings.warmup, settings.steps)
         self.cost = Cost()
@@ -120,3 +125,5 @@ class Trainer:
         self.cost.steps += 1
         self.cost.prompts += self.settings.questions
         self.cost.count(prompt, response, self.sizes[0], self.sizes[1], sampled)
+        if self.method.reads_budget:
+            self.cost.count_budget(prompt + response, self.sizes[0], self.sizes[1] or 0)

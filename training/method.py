@@ -19,6 +19,7 @@ class Method:
     """
 
     teacher_mix: float = 0.0  # share alpha of the teacher in the sampling distribution
+    reads_budget: bool = False  # whether the policy reads what is left of d, by the setting `constraint` (Sauté)
     data_share: float = 0.0  # share of updates on the data set's own solutions in place of rollouts
 
     def __init__(self, settings: Settings, threshold: float | None = None, clip: float = 0.2) -> None:

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.modeling_layers import GradientCheckpointingLayer
 
+from training.budget import Budget, saved
 from training.errors import UserError
+from training.model_folder import check_model
+from training.prompt import encode
+from training.vocabulary import clashes
+
+UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, ImportError, RuntimeError, SafetensorError,
+              StrictDataclassError)  # fmt: skip
+LONGEST = 200  # characters of a reason
 
 
 def default_device() -> torch.device:
@@ -16,8 +29,15 @@ def default_device() -> torch.device:
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
-    """Tokenizer with left padding; pad falls back to EOS where the model defines no pad token."""
-    tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
+    """Tokenizer with left padding; pad falls back to EOS where the model defines no pad token.
+
+    Raises `UserError` where the folder or name holds no readable tokenizer.
+    """
+    check_model(str(path), weights=False)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
+    except UNREADABLE as error:
+        raise _unreadable("tokenizer", path, error) from error
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -27,16 +47,78 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
 def load_policy(path: str | Path, dtype: str = "float32", device: torch.device | None = None) -> PreTrainedModel:
     """A causal language model in eval mode (dropout off), from safetensors only.
 
-    Raises `UserError` where the folder or name holds no readable model.
+    Of a model for text and images (Mllama) the text path is read. Raises `UserError` where the folder or name holds
+    no readable model, or not all of its weights.
     """
+    check_model(str(path), tokenizer=False)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            str(path), dtype=getattr(torch, dtype), trust_remote_code=False, use_safetensors=True
-        )
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"no model can be read from '{path}': {reason}; check the path or name") from error
-    return model.to(device or default_device()).eval()
+        model, report = AutoModelForCausalLM.from_pretrained(
+            str(path), dtype=getattr(torch, dtype), trust_remote_code=False, use_safetensors=True,
+            output_loading_info=True,
+        )  # fmt: skip
+    except UNREADABLE as error:
+        raise _unreadable("model", path, error) from error
+    absent = sorted(report["missing_keys"])
+    if absent:  # they would be random numbers
+        raise UserError(f"'{path}' lacks {len(absent)} weights of its model, {absent[0]} first; restore the folder")
+    model = model.to(device or default_device()).eval()
+    _read_budget(model, Path(path), dtype)
+    return model
+
+
+def _read_budget(model: PreTrainedModel, path: Path, dtype: str) -> None:
+    """Let a policy that was trained to read its budget read it; it cannot without its teacher."""
+    try:
+        found = saved(path)
+    except UNREADABLE as error:
+        raise _unreadable("budget", path, error) from error
+    if found is None:
+        return
+    vector, d, reading, teacher = found
+    try:
+        held = load_policy(teacher, dtype, model.device).requires_grad_(False)
+    except UserError as error:
+        raise UserError(f"'{path}' reads its budget, so it needs its teacher at every token, but {error}") from error
+    with torch.no_grad():
+        Budget(model, held, d, reading).vector.copy_(vector)
+
+
+def share_stops(student: PreTrainedModel, teacher: PreTrainedModel) -> None:
+    """Let every token that ends the teacher's responses end the student's too.
+
+    A base model and its instructed relative end in different tokens (Llama 3.2: <|end_of_text|> and <|eot_id|>); a
+    student that learns the teacher's must stop there. The policy's folder keeps what was learnt to stop at.
+    """
+    ours, theirs = (_ids(model.generation_config.eos_token_id) for model in (student, teacher))
+    if not theirs <= ours:
+        student.generation_config.eos_token_id = sorted(ours | theirs)
+
+
+def _ids(declared: int | list[int] | None) -> set[int]:
+    return set(declared) if isinstance(declared, list) else {declared} - {None}  # type: ignore[return-value]
+
+
+@contextmanager
+def recomputing(model: PreTrainedModel) -> Iterator[None]:
+    """Within, a forward pass with gradient keeps the inputs of each layer only, where the model was set to do so.
+
+    transformers asks a layer's `training` flag for it. The flag is set on the layers alone, so dropout below stays off,
+    and only within: generation needs its cache.
+    """
+    wanted = model.is_activation_checkpointing and torch.is_grad_enabled()
+    layers = [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer)] if wanted else []
+    for layer in layers:
+        layer.training = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.training = False
+
+
+def _unreadable(what: str, path: str | Path, error: Exception) -> UserError:
+    reason = " ".join(str(error).split())[:LONGEST] or type(error).__name__
+    return UserError(f"no {what} can be read from '{path}': {reason}; check the path or name")
 
 
 def check_same_vocabulary(student: PreTrainedTokenizerBase, teacher: PreTrainedTokenizerBase) -> None:
@@ -44,9 +126,14 @@ def check_same_vocabulary(student: PreTrainedTokenizerBase, teacher: PreTrainedT
     ours, theirs = student.get_vocab(), teacher.get_vocab()
     if ours == theirs:
         return
-    differing = sorted(set(ours.items()) ^ set(theirs.items()))
-    token, number = differing[0]
+    special = {str(t) for tokenizer in (student, teacher) for t in tokenizer.added_tokens_decoder.values() if t.special}
+    used = {*encode(student, "1"), student.eos_token_id}
+    found = clashes(ours, theirs, special, used)
+    if not found:
+        return
+    number, mine, other = found[0]
     raise UserError(
         f"teacher and student have different vocabularies ({len(theirs)} and {len(ours)} tokens; first difference: "
-        f"token {token!r} with id {number}); choose a pair that shares one tokenizer"
+        f"id {number} is token {mine!r} of the student and {other!r} of the teacher); choose a pair that shares one "
+        "tokenizer"
     )

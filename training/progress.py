@@ -10,8 +10,9 @@ from typing import Any
 class Progress:
     """Prints at most one line every `every` seconds, and the last."""
 
-    def __init__(self, name: str, steps: int, every: float = 5.0) -> None:
-        self.name, self.steps, self.every = name, steps, every
+    def __init__(self, name: str, steps: int, every: float = 5.0, first: int = 0) -> None:
+        """`first`: updates done before this process started."""
+        self.name, self.steps, self.every, self.first = name, steps, every, first
         self.start = time.monotonic()
         self.printed = -every
 
@@ -21,7 +22,7 @@ class Progress:
         if elapsed - self.printed < self.every and step < self.steps:
             return
         self.printed = elapsed
-        left = elapsed / step * (self.steps - step)
+        left = elapsed / (step - self.first) * (self.steps - step)
         shown = "  ".join(f"{k} {v:.3f}" for k, v in values.items() if v is not None)
         line = f"[{self.name}] step {step}/{self.steps}  {left // 60:.0f}:{left % 60:02.0f} left  {shown}"
         print(line, file=sys.stderr, flush=True)

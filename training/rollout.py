@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from transformers import (
-    DynamicCache,
     GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+
+from training.budget import metered
+from training.following import Following
 
 
 @dataclass(frozen=True)
@@ -79,28 +81,16 @@ class TeacherMixture(LogitsProcessor):
     """Sampling distribution `alpha mu + (1 - alpha) pi` (MiniLLM's teacher-mixed sampling, arXiv 2306.08543)."""
 
     def __init__(self, teacher: PreTrainedModel, prompt_mask: Tensor, alpha: float, width: int) -> None:
-        self.teacher, self.mask, self.alpha, self.width = teacher, prompt_mask, alpha, width
-        self.cache = DynamicCache(config=teacher.config)
+        self.teacher, self.alpha, self.width = Following(teacher, prompt_mask), alpha, width
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Log-probabilities `(B, V)` of the mixture; the prompt's left padding stays masked."""
-        new = input_ids.shape[1] - self.cache.get_seq_length()
-        grown = input_ids.shape[1] - self.mask.shape[1]
-        mask = torch.cat([self.mask, self.mask.new_ones(len(input_ids), grown)], 1)
-        logits = self.teacher(
-            input_ids=input_ids[:, -new:], attention_mask=mask, position_ids=positions(mask)[:, -new:],
-            past_key_values=self.cache, logits_to_keep=1,
-        ).logits[:, -1]  # fmt: skip
+        logits = self.teacher(input_ids)
         pi = scores[:, : self.width].float().softmax(-1)
         mixture = self.alpha * logits[:, : self.width].float().softmax(-1) + (1 - self.alpha) * pi
         log_mixture = torch.full_like(scores, -torch.inf, dtype=torch.float32)
         log_mixture[:, : self.width] = mixture.log()
         return log_mixture
-
-
-def positions(mask: Tensor) -> Tensor:
-    """Position ids `(B, L)` that count attended tokens, so that left padding shifts nothing."""
-    return (mask.long().cumsum(1) - 1).clamp(min=0)
 
 
 @torch.no_grad()
@@ -123,13 +113,15 @@ def generate(
         max_new_tokens=max_new_tokens, do_sample=not greedy, temperature=1.0, top_k=0, top_p=1.0,
         repetition_penalty=1.0, eos_token_id=stops, pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
-    processors = LogitsProcessorList()
+    processors: list[LogitsProcessor] = []
     if teacher is not None and teacher_mix > 0.0:
         width = min(model.config.vocab_size, teacher.config.vocab_size)
         processors.append(TeacherMixture(teacher, mask, teacher_mix, width))
-    full = model.generate(
-        ids, attention_mask=mask, generation_config=settings, logits_processor=processors, tokenizer=tokenizer
-    )
+    with metered(model, mask) as meters:
+        full = model.generate(
+            ids, attention_mask=mask, generation_config=settings, tokenizer=tokenizer,
+            logits_processor=LogitsProcessorList([*meters, *processors]),
+        )  # fmt: skip
     response = full[:, ids.shape[1] :]
     kept, finished = response_mask(response, stops)
     return Rollouts(ids, mask, response, kept, finished)

@@ -2,27 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import json
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from training.errors import UserError, nearest
 
 Model = TypeVar("Model", bound=BaseModel)
+NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
+Name = Annotated[str, Field(pattern=NAME)]  # becomes part of paths: no separators, blanks or shell characters
 
 
 class Strict(BaseModel):
-    """A settings model that refuses unknown keys."""
+    """A settings model that refuses unknown keys, infinite numbers and NaN."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def parse(model: type[Model], values: Any, where: str) -> Model:
-    """`values` as a `model`; `UserError` names the file, the key, its value and the remedy."""
+    """`values` as a `model`; `UserError` names the file, the key, its value and the remedy.
+
+    Types are checked as in JSON: `true` is no number, "3" is no number, a list may stand for a tuple.
+    """
     try:
-        return model.model_validate(values)
+        text = json.dumps(values, default=str)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UserError(f"{where}: the values are no JSON ({error}); use plain names, numbers and lists") from error
+    if "\\u0000" in text:
+        raise UserError(f"{where}: a text holds a NUL character, which no command line can carry; remove it")
+    try:
+        return model.model_validate_json(text, strict=True)
     except ValidationError as error:
         raise UserError(f"{where}: {_sentence(model, error.errors()[0])}") from error
+
+
+def read_params(model: type[Model], given: str) -> Model:
+    """Settings of a command from its `--params`: JSON text, or the name of a JSON file.
+
+    Raises `UserError` where it cannot be read, or with the name of the faulty key.
+    """
+    text, where = given, "--params"
+    if not given.lstrip().startswith("{"):
+        where = given
+        try:
+            text = Path(given).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"--params {_short(given)} is neither JSON text nor a readable file ({error}); quote it as one word"
+            ) from error
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where} is no JSON ({error}); correct it") from error
+    return parse(model, values, where)
 
 
 def _sentence(model: type[BaseModel], problem: Any) -> str:

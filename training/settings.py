@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from training.schema import Strict
 
@@ -12,7 +12,8 @@ from training.schema import Strict
 class TrainSettings(Strict):
     """Budget, optimiser and monitoring of one run. The paper's values stand beside ours in `config/paper.yaml`."""
 
-    steps: int = Field(ge=1, description="policy updates")
+    steps: int = Field(0, ge=0, description="policy updates; 0 where 'epochs' says how many")
+    epochs: float | None = Field(None, gt=0, description="passes over the training problems, in place of 'steps'")
     questions: int = Field(8, ge=1, description="questions per update")
     samples: int = Field(8, ge=2, description="responses per question, the group of GRPO")
     lr: float = Field(1e-4, gt=0, le=1, description="AdamW learning rate")
@@ -23,7 +24,25 @@ class TrainSettings(Strict):
     clip: float = Field(0.2, gt=0, lt=1, description="clip of the probability ratio")
     max_new_tokens: int = Field(64, ge=1, description="longest response in tokens")
     kl_warmup: int = Field(0, ge=0, description="first updates on the reverse KL alone, for every method")
+    kl_warmup_epochs: float | None = Field(None, gt=0, description="the same in epochs, part of 'epochs'")
     micro_questions: int | None = Field(None, ge=1, description="questions per micro-batch; all at once if unset")
     monitor_every: int = Field(25, ge=1, description="updates between measurements on validation prompts")
     monitor_prompts: int = Field(64, ge=1, description="validation prompts, one sampled response each")
     dtype: Literal["float32", "bfloat16"] = "float32"
+    gradient_checkpointing: bool = Field(False, description="recompute each layer in the backward pass, for memory")
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> TrainSettings:
+        if (self.steps == 0) == (self.epochs is None):
+            raise ValueError("exactly one of 'steps' (1 or more) and 'epochs' must be given")
+        if self.kl_warmup_epochs is not None and (self.epochs is None or self.kl_warmup):
+            raise ValueError("'kl_warmup_epochs' goes with 'epochs', and not with 'kl_warmup'")
+        return self
+
+    def in_updates(self, problems: int) -> TrainSettings:
+        """The same with epochs over `problems` training problems counted in updates."""
+        if self.epochs is None:
+            return self
+        per_epoch = problems / self.questions
+        counted = {"steps": max(1, round(self.epochs * per_epoch)), "epochs": None, "kl_warmup_epochs": None}
+        return self.model_copy(update={**counted, "kl_warmup": round((self.kl_warmup_epochs or 0) * per_epoch)})

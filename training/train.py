@@ -2,13 +2,16 @@
 
     python -m training.train --params JSON --data DIR --student DIR --teacher DIR --threshold FILE --out DIR
 
-Writes `policy/`, `train.jsonl` (one row per update), `curves.jsonl` (the monitor), `cost.json` and `run.json`.
-A run that fails is a result too: `run.json` says `failed` and why, and `policy/` holds no model.
+Writes `policy/`, `train.jsonl` (one row per update), `curves.jsonl` (the monitor), `cost.json` and, last, `run.json`.
+A run that fails is a result too: `run.json` says `failed` and why, and `policy/` holds no model. With `--checkpoints
+DIR` a run that was killed goes on from its last checkpoint to the same bits, unless its method brings its own trainer:
+then it starts again. The folder is removed when the run is done.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import shutil
 import sys
@@ -17,21 +20,30 @@ from typing import Any
 
 import torch
 from pydantic import Field
+from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from training.budget import budget_of
+from training.checkpoint import Checkpoints, Saved
 from training.cost import Cost
 from training.data import derive_seed, read_problems
 from training.errors import TrainingFailed, UserError, cli, nearest
+from training.failures import Watched
+from training.files import write_whole
 from training.folders import Folder, find_folders
+from training.inputs import check_inputs, read_threshold
 from training.loop import Trainer
 from training.method import Method
-from training.models import check_same_vocabulary, load_policy, load_tokenizer
+from training.models import check_same_vocabulary, load_policy, load_tokenizer, share_stops
 from training.monitor import Monitor
 from training.progress import Progress
 from training.run import Run
-from training.schema import Strict, parse
+from training.schema import Strict, read_params
 from training.settings import TrainSettings
+from training.state import restore, snapshot
+
+LOGS = ("train.jsonl", "curves.jsonl")
 
 
 class RunParams(Strict):
@@ -60,51 +72,73 @@ def find_method(params: RunParams, threshold: float | None) -> Folder:
 
 def run(params: RunParams, arguments: argparse.Namespace) -> None:
     """Train and write everything to `arguments.out`; `TrainingFailed` leaves the logs up to the failure."""
-    threshold = json.loads(arguments.threshold.read_text())["d"] if arguments.threshold else None
+    threshold = read_threshold(arguments.threshold)
     folder = find_method(params, threshold)
     tokenizer = load_tokenizer(arguments.student)
     check_same_vocabulary(tokenizer, load_tokenizer(arguments.teacher))
     torch.manual_seed(derive_seed(params.seed, "start"))
     student = load_policy(arguments.student, params.train.dtype)
     teacher = load_policy(arguments.teacher, params.train.dtype).requires_grad_(False)
+    share_stops(student, teacher)
+    if params.train.gradient_checkpointing:
+        student.activation_checkpointing_enable()
     problems = read_problems(arguments.data / "train.jsonl")
+    params = params.model_copy(update={"train": params.train.in_updates(len(problems))})
     validation = read_problems(arguments.data / "validation.jsonl", params.train.monitor_prompts)
     monitor = Monitor(teacher, tokenizer, validation, params.train.max_new_tokens)
     needed = teacher if folder.declares.needs.teacher or params.train.kl_warmup > 0 else None
-    cost = Cost()
-    this = Run(
-        student, needed, tokenizer, problems, params.train, params.settings, threshold, params.seed, arguments.out,
-        cost, Report(student, monitor, params, threshold, arguments.out),
-    )  # fmt: skip
-    own = folder.own_train()
+    cost, checkpoints = Cost(), _checkpoints(params, arguments)
     try:
-        own(this) if own else train(this, folder.load())
+        with Watched(folder.path, cost):
+            own = folder.own_train()
+            saved = checkpoints.newest() if checkpoints and not own else None
+            this = Run(
+                student, needed, tokenizer, problems, params.train, params.settings, threshold, params.seed,
+                arguments.out, cost, Report(student, monitor, params, threshold, arguments.out, saved),
+            )  # fmt: skip
+            own(this) if own else train(this, folder.load(), checkpoints, saved)
     finally:
         (arguments.out / "cost.json").write_text(json.dumps(cost.to_json()))
     save_policy(student, tokenizer, arguments.out / "policy")
 
 
-def train(run: Run, method: type[Method]) -> None:
-    """All updates of the shared loop."""
+def _checkpoints(params: RunParams, arguments: argparse.Namespace) -> Checkpoints | None:
+    if arguments.checkpoints is None:
+        return None
+    logs = tuple(arguments.out / name for name in LOGS)
+    return Checkpoints(arguments.checkpoints, params.model_dump(mode="json"), logs)
+
+
+def train(run: Run, method: type[Method], checkpoints: Checkpoints | None, saved: Saved | None) -> None:
+    """All updates of the shared loop, from the first or from the checkpoint `saved` on."""
     made = method(run.settings, run.threshold, run.budget.clip)
     trainer = Trainer(made, run.student, run.teacher, run.tokenizer, run.problems, run.budget, run.seed)
     trainer.cost = run.cost
-    for row in trainer.steps():
+    first = restore(trainer, saved) if saved else 0
+    for row in trainer.steps(first):
         run.report(row)
+        if checkpoints and checkpoints.due():
+            checkpoints.save(row["step"], *snapshot(trainer))
 
 
 class Report:
     """The log, the monitor's curves and the progress line of a run; called with the row of each update."""
 
     def __init__(
-        self, student: PreTrainedModel, monitor: Monitor, params: RunParams, threshold: float | None, out: Path
-    ) -> None:
+        self, student: PreTrainedModel, monitor: Monitor, params: RunParams, threshold: float | None, out: Path,
+        saved: Saved | None,
+    ) -> None:  # fmt: skip
+        """Start the logs, or take them up where the checkpoint `saved` was made."""
         self.student, self.monitor, self.budget, self.threshold = student, monitor, params.train, threshold
-        self.log, self.curves = out / "train.jsonl", out / "curves.jsonl"
-        self.progress = Progress(params.run, params.train.steps)
-        self.log.write_text("")
-        self.curves.write_text("")
-        self._measure(0)
+        self.reading = params.settings.get("constraint", "mean")
+        self.log, self.curves = (out / name for name in LOGS)
+        self.progress = Progress(params.run, params.train.steps, first=saved.step if saved else 0)
+        if saved is None:
+            self._measure(0)
+            return
+        for path in (self.log, self.curves):
+            path.write_text(saved.logs[path.name])
+        self.measured = json.loads(saved.logs[self.curves.name].splitlines()[-1])
 
     def __call__(self, row: dict[str, Any]) -> None:
         """Write the row; measure the policy where it is due."""
@@ -112,7 +146,7 @@ class Report:
         _append(self.log, {name: round(value, 6) for name, value in row.items()})
         if step % self.budget.monitor_every == 0 or step == self.budget.steps:
             self._measure(step)
-        self.progress.show(step, reward=row.get("reward"), **_standing(self.measured, self.threshold))
+        self.progress.show(step, reward=row.get("reward"), **_standing(self.measured, self.threshold, self.reading))
 
     def _measure(self, step: int) -> None:
         self.measured = self.monitor.measure(self.student, step)
@@ -124,18 +158,25 @@ def _append(path: Path, row: dict[str, Any]) -> None:
         print(json.dumps(row), file=file)
 
 
-def _standing(measured: dict[str, Any], threshold: float | None) -> dict[str, float]:
+def _standing(measured: dict[str, Any], threshold: float | None, reading: str) -> dict[str, float]:
     """Where the monitor last saw the policy; without a threshold, the KL that 95 % of responses stay below."""
     kl = sorted(measured["kl_mean"])
     mean = {"KL": sum(kl) / len(kl)}
     if threshold is None:
         return {**mean, "KL95": kl[int(0.95 * (len(kl) - 1))]}
-    return {**mean, "satisfied": sum(k <= threshold for k in kl) / len(kl)}
+    return {**mean, "satisfied": sum(cost <= threshold for cost in measured[f"kl_{reading}"]) / len(kl)}
 
 
 def save_policy(student: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """The trained student as an ordinary Hugging Face folder (safetensors)."""
-    student.save_pretrained(folder, safe_serialization=True)
+    """The trained student as an ordinary Hugging Face folder (safetensors); beside it the budget, if it reads one."""
+    budget = budget_of(student)
+    plain = budget and {name: w for name, w in student.state_dict().items() if not name.startswith("budget.")}
+    try:
+        student.save_pretrained(folder, safe_serialization=True, state_dict=plain)
+        if budget is not None:
+            budget.save(folder)
+    except SafetensorError as error:  # its only word for a full disk
+        raise OSError(errno.EIO, str(error), str(folder)) from error
     tokenizer.save_pretrained(folder)
 
 
@@ -146,12 +187,16 @@ def main(argv: list[str] | None = None) -> None:
     for name in ("data", "student", "teacher", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--threshold", type=Path, help="JSON file with d, for methods that need it")
+    parser.add_argument("--checkpoints", type=Path, help="folder for this run's checkpoints; none are kept without it")
     arguments = parser.parse_args(argv)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    params = parse(RunParams, json.loads(arguments.params), "--params")
+    params = read_params(RunParams, arguments.params)
+    check_inputs(find_method(params, read_threshold(arguments.threshold)), params.settings, arguments)
     shutil.rmtree(arguments.out / "policy", ignore_errors=True)
     (arguments.out / "policy").mkdir(parents=True)
+    for name in LOGS:
+        (arguments.out / name).write_text("")
     status: dict[str, Any] = {"status": "ok", "why": ""}
     try:
         run(params, arguments)
@@ -159,7 +204,9 @@ def main(argv: list[str] | None = None) -> None:
         status = {"status": "failed", "why": str(failure)}
         print(f"[{params.run}] failed: {failure}", file=sys.stderr)
     record = {**status, **params.model_dump(mode="json")}
-    (arguments.out / "run.json").write_text(json.dumps(record, indent=1))
+    write_whole(arguments.out / "run.json", json.dumps(record, indent=1))
+    if arguments.checkpoints and status["status"] == "ok":
+        shutil.rmtree(arguments.checkpoints, ignore_errors=True)
 
 
 if __name__ == "__main__":

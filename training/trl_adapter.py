@@ -42,7 +42,8 @@ def arguments(run: Run) -> dict[str, Any]:
         "learning_rate": budget.lr, "lr_scheduler_type": budget.schedule, "warmup_steps": budget.warmup,
         "weight_decay": budget.weight_decay, "max_grad_norm": budget.max_grad_norm,
         "max_completion_length": budget.max_new_tokens, "temperature": 1.0, "top_p": 1.0, "top_k": 0,
-        "disable_dropout": True, "gradient_checkpointing": False, "bf16": budget.dtype == "bfloat16",
+        "disable_dropout": True, "bf16": budget.dtype == "bfloat16",
+        "gradient_checkpointing": budget.gradient_checkpointing,
         "use_cpu": run.student.device.type == "cpu", "seed": derive_seed(run.seed, "trl") % 2**32,
         "logging_steps": 1, "logging_nan_inf_filter": False,
     }  # fmt: skip

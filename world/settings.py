@@ -1,12 +1,10 @@
 """What can be set about the world: its data sets and the recipes of its models."""
 
-import json
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from training.errors import UserError
-from training.schema import Model, Strict, parse
+from training.schema import Strict
 from world.styles import Style
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -59,12 +57,3 @@ class WorldModel(Strict):
         if self.width % (2 * self.heads):
             raise ValueError("width must be a multiple of twice the number of heads")
         return self
-
-
-def read_params(kind: type[Model], text: str) -> Model:
-    """Settings of a kind from the JSON text of `--params`; raises `UserError` naming what is wrong."""
-    try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"--params is no JSON: {error}; quote it as one word of the command line") from error
-    return parse(kind, values, "--params")

@@ -16,8 +16,10 @@ from random import Random
 from typing import Any
 
 from training.errors import UserError, cli
+from training.files import check_place
+from training.schema import read_params
 from world.grammar import FAMILIAR, HELD_OUT, Chain, Problem, retell, sample_problem
-from world.settings import WorldData, read_params
+from world.settings import WorldData
 from world.styles import solve
 
 TESTS = ("same", "symbolic", "longer")
@@ -74,8 +76,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--params", default="{}", help="settings as JSON (see WorldData)")
     parser.add_argument("--out", type=Path, required=True, help="folder for the jsonl files")
     arguments = parser.parse_args(argv)
+    check_place(arguments.out)
+    made = data_sets(read_params(WorldData, arguments.params))
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for name, problems in data_sets(read_params(WorldData, arguments.params)).items():
+    for name, problems in made.items():
         lines = [json.dumps(row(f"{name}-{i:04d}", problem)) for i, problem in enumerate(problems)]
         (arguments.out / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from safetensors.torch import load_file
 
 from tests import tiny
 from training import train
-from training.folders import Folder
+from training.folders import ROOT, Folder
 from world import tokenizer
 
 STEPS, QUESTIONS, SAMPLES = 3, 2, 4
@@ -22,17 +23,17 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureW
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data, a student, a teacher and a threshold, all tiny."""
+    """Data, a student, a teacher and a threshold, all tiny; some responses are within d and some beyond it."""
     path = tmp_path_factory.mktemp("world")
     words = tokenizer.build()
     for seed, name in ((1, "student"), (2, "teacher")):
         tiny.llama(seed, vocab=len(words)).save_pretrained(path / name)
         words.save_pretrained(path / name)
-    texts = [f"{i} pens lie in a box ." for i in range(5)]
-    rows = [{"id": t, "question": t, "prompt": t, "answer": t[0], "solution": f"#### {t[0]}"} for t in texts]
-    for name in ("train", "validation"):
+    texts = [f"{i} pens lie in a box ." for i in range(10)]
+    made = [{"id": t, "question": t, "prompt": t, "answer": t[0], "solution": f"#### {t[0]}"} for t in texts]
+    for name, rows in (("train", made[:5]), ("validation", made[5:])):
         (path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (path / "threshold.json").write_text(json.dumps({"d": 0.5}))
+    (path / "threshold.json").write_text(json.dumps({"d": 1.4}))
     return path
 
 
@@ -44,15 +45,17 @@ def weights(path: Path) -> torch.Tensor:
     return torch.cat([w.flatten() for _, w in sorted(load_file(path / "model.safetensors").items())])
 
 
-def run(folder: Folder, world: Path, out: Path, seed: int = 0, **budget: Any) -> None:
+def run(folder: Folder, world: Path, out: Path, seed: int = 0, checkpoints: Path | None = None, **budget: Any) -> None:
     """The command line of a training run."""
     train_settings = {"steps": STEPS, "questions": QUESTIONS, "samples": SAMPLES, "max_new_tokens": 6, "lr": 1e-3}
     params = {
         "run": "contract", "method": folder.name, "settings": folder.grid({}, "contract")[0], "seed": seed,
-        "train": {**train_settings, "monitor_every": 2, **budget}, "methods_path": [str(folder.path.parent)],
+        "train": {**train_settings, "monitor_every": 2, **budget},
+        "methods_path": [] if folder.path.parent == ROOT / "methods" else [str(folder.path.parent)],
     }  # fmt: skip
     given = {"params": json.dumps(params), "data": world, "student": world / "student", "teacher": world / "teacher"}
     given |= {"threshold": world / "threshold.json"} if folder.declares.needs.threshold else {}
+    given |= {"checkpoints": checkpoints} if checkpoints else {}
     train.main([text for name, value in {**given, "out": out}.items() for text in (f"--{name}", str(value))])
 
 
@@ -114,6 +117,38 @@ def test_a_seed_repeats_and_another_differs(folder: Folder, world: Path, tmp_pat
     assert (outs[0] / "train.jsonl").read_text() != (outs[2] / "train.jsonl").read_text()
     assert (outs[0] / "train.jsonl").read_text() == (outs[1] / "train.jsonl").read_text()
     assert other.shape == first.shape
+
+
+@pytest.mark.needs_loss
+def test_a_stopped_run_goes_on_where_it_was(
+    folder: Folder, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the checkpoint of the second of three updates. Rewards differ within a group."""
+    for module in ("training.monitor", "training.answers"):
+        monkeypatch.setattr(f"{module}.is_correct", lambda text, answer: len(text) % 2 == 0)
+    for name in ("LEAST_S", "SHARE"):
+        monkeypatch.setattr(f"training.checkpoint.{name}", 0.0)
+    run(folder, world, tmp_path / "undisturbed")
+    out, kept = tmp_path / "stopped", tmp_path / "checkpoints"
+    save = train.save_policy
+    monkeypatch.setattr(train, "save_policy", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, world, out, checkpoints=kept)
+    monkeypatch.setattr(train, "save_policy", save)
+    shutil.rmtree(kept / "step-00000003")
+    run(folder, world, out, checkpoints=kept)
+    for file in ("policy/model.safetensors", "train.jsonl", "curves.jsonl"):
+        assert (out / file).read_bytes() == (tmp_path / "undisturbed" / file).read_bytes(), (
+            f"{folder.path / 'method.py'}: stopped after two updates and gone on from its checkpoint, the run gives "
+            f"another {file}; return all that changes from update to update in state_dict, and take it up again in "
+            "load_state_dict"
+        )
+    assert not kept.exists()
+
+
+def interrupt(*_: object) -> None:
+    """In place of saving the policy: what Ctrl-C does."""
+    raise KeyboardInterrupt
 
 
 def test_an_update_changes_the_policy_and_not_the_student_it_started_from(

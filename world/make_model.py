@@ -1,6 +1,6 @@
 """Make a model of the world: a small Llama trained on solutions of fresh problems.
 
-    python -m training.make_model --params '{"width": 64}' --data results/data/world --out results/models/teacher
+    python -m world.make_model --params '{"width": 64}' --data results/data/world --out results/models/teacher
 
 Loss is the cross-entropy of the response tokens. Problems whose numbers occur in a file of the data folder
 are left out, so that no prompt of the study was seen before. One thread, one seed: the same bits each time.
@@ -13,7 +13,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -24,11 +24,14 @@ from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging
 
-from training.errors import TrainingFailed, UserError, cli
-from training.progress import Progress
+from training.data import read_problems
+from training.errors import UserError, cli
+from training.files import check_place
+from training.schema import read_params
+from training.supervised import fit
 from world import tokenizer
 from world.grammar import EVERYONE, Chain, sample_problem
-from world.settings import WorldModel, read_params
+from world.settings import WorldModel
 from world.styles import solve_noisily
 
 POOL = 32  # batches drawn, sorted by length and shuffled at a time, so that padding is little
@@ -44,7 +47,10 @@ def known_chains(data: Path) -> tuple[set[Chain], tuple[int, int], tuple[int, in
     chains: set[Chain] = set()
     lengths: dict[str, list[int]] = {}
     for path in sorted(data.glob("*.jsonl")):
-        found = [Chain.from_json(json.loads(line)["chain"]) for line in path.read_text("utf-8").splitlines()]
+        problems = read_problems(path)
+        if any(problem.get("chain") is None for problem in problems):
+            raise UserError(f"{path} holds problems without a 'chain'; write them with `python -m world.write`")
+        found = [Chain.from_json(problem["chain"]) for problem in problems]
         chains.update(found)
         lengths[path.stem] = [len(chain.ops) for chain in found]
     missing = {"train", "longer"} - lengths.keys()
@@ -119,26 +125,11 @@ def learning_rate(recipe: WorldModel, step: int) -> float:
 
 
 def pretrain(model: LlamaForCausalLM, recipe: WorldModel, data: Path, name: str) -> list[float]:
-    """Train in place by the recipe (not at all if it is random) and return the loss of every step.
-
-    Raises `TrainingFailed` where the loss is no longer finite.
-    """
-    optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
-    steps = 0 if recipe.random else recipe.steps
-    progress, losses = Progress(name, steps), list[float]()
-    for step, (ids, is_target) in enumerate(islice(batches(recipe, data), steps)):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(recipe, step)
-        loss = loss_of(model, ids, is_target)
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        losses.append(loss.item())
-        if not math.isfinite(losses[-1]):
-            raise TrainingFailed(f"loss {losses[-1]} at step {step}")
-        progress.show(step + 1, loss=losses[-1])
-    return losses
+    """Train in place by the recipe (not at all if it is random) and return the loss of every step."""
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1.0, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, partial(learning_rate, recipe))
+    losses = (loss_of(model, ids, is_target) for ids, is_target in batches(recipe, data))
+    return fit(model, losses, optimiser, schedule, 0 if recipe.random else recipe.steps, name)
 
 
 def summary(recipe: WorldModel, losses: list[float], seconds: float) -> dict[str, Any]:
@@ -157,6 +148,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the model")
     arguments = parser.parse_args(argv)
     recipe = read_params(WorldModel, arguments.params)
+    check_place(arguments.out)
     logging.disable_progress_bar()
     torch.set_num_threads(1)
     start = time.perf_counter()

@@ -1,0 +1,50 @@
+"""The boundary around a method's code: what it raises is a result of the run, not the end of the study."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+from training.cost import Cost
+from training.errors import STORAGE, TrainingFailed, UserError
+
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory")  # as CUDA and the CPU's allocator say it
+
+
+class Watched:
+    """A block in which any error becomes `TrainingFailed`, with the step, the cause and the place in the method.
+
+    Left as they are: `TrainingFailed`, a `UserError`, and trouble with the disk, which says nothing about the method
+    and ends the job, so that a re-run takes it up again.
+    """
+
+    def __init__(self, method: Path, cost: Cost) -> None:
+        """`method`: its folder; `cost` counts the updates done."""
+        self.method, self.cost = method, cost
+
+    def __enter__(self) -> Watched:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(error, Exception) or isinstance(error, TrainingFailed | UserError):
+            return
+        if isinstance(error, OSError) and error.errno in STORAGE:
+            return
+        step = self.cost.steps + 1
+        cause = (str(error).strip() or "no message").splitlines()[0]
+        if isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY):
+            raise TrainingFailed(
+                f"out of memory at step {step} ({cause}); set train.micro_questions lower: smaller micro-batches make "
+                "the same update"
+            ) from error
+        raise TrainingFailed(f"{type(error).__name__} at step {step}: {cause} ({self._place(error)})") from error
+
+    def _place(self, error: Exception) -> str:
+        """File and line: the innermost in the method's folder or, where there is none, the innermost of all."""
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [f for f in frames if Path(f.filename).resolve().is_relative_to(self.method.resolve())]
+        last = (own or list(frames))[-1]
+        return f"{'/'.join(Path(last.filename).parts[-2:])}, line {last.lineno}"
