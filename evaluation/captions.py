@@ -41,6 +41,12 @@ def caption(size: Collected, what: str, estimates: Iterable[Estimate]) -> str:
     return " ".join(part for part in (what, setting(size), rests_on(estimates), note) if part)
 
 
+def in_percent(rate: Estimate) -> str:
+    """A rate as a sentence gives it: `82.9 % [78.4, 86.8]`."""
+    scaled = rate.scaled(100.0)
+    return f"{scaled.mean:.1f} % [{scaled.low:.1f}, {scaled.high:.1f}]"
+
+
 def row_label(row: Row) -> str:
     """A row's label, with the number of seeds that finished where some did not."""
     done, planned = len(row.finished), len(row.runs)

@@ -1,17 +1,17 @@
 """A verdict on "at least 95 % of the responses satisfy the constraint, with 95 % confidence".
 
 Both bounds are one-sided 95 % Korn-Graubard bounds (Clopper-Pearson with the effective sample size of clustered
-prompts and seeds, see `evaluation.statistics`): *holds* where the lower one reaches the target, *fails* where the
-upper one stays below it, *undecided* between. Coverage at nominal 95 %, simulated with 1500 studies of 100 prompts
-x 4 samples: lower bounds 93.5-98 % where the rate is 0.92-0.96, 96-100 % above (conservative, as Clopper-Pearson is);
-upper bounds 95-99 %. The lowest are 5 seeds that differ by 0.3 logits. The test of this file holds the main cases.
+prompts and seeds, and with several seeds no closer than the seeds' logits allow; see `evaluation.statistics`): *holds*
+where the lower one reaches the target, *fails* where the upper one stays below it, *undecided* between. Coverage at
+nominal 95 % by simulation: docs/coverage.md; conservative near a rate of 1.
 
 What would decide: at the same rate r, P' prompts have the variance
 
     v(P') = v_seed + (v - v_seed) * P / P'
 
 with v the variance of the rate now and v_seed its part between seeds, which prompts do not reduce; the answer is
-the smallest P' > P whose bounds, at the effective size r (1 - r) / v(P') * (z / t)^2, give a verdict.
+the smallest P' > P whose bounds, at the effective size r (1 - r) / v(P') * (z / t)^2, give a verdict; on the logit
+scale, likewise, only the prompts' part shrinks.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Literal
 
 from numpy.typing import ArrayLike
 
+from evaluation.seed_rates import SeedRates, seed_rates
 from evaluation.statistics import Spread, complete, rate_bounds, spread
 
 TARGET = 0.95
@@ -44,9 +45,10 @@ def certify(y: ArrayLike, target: float = TARGET) -> Certificate:
     """The certificate of a rate from y (S, P, K) in [0, 1]; NaN and errors as in `mean_interval`."""
     values = complete(y)
     rate, of, prompts = float(values.mean()), spread(values), values.shape[1]
-    low, high = rate_bounds(rate, of, prompts, values.size, TAIL)
+    seeds = seed_rates(values)
+    low, high = rate_bounds(rate, of, prompts, values.size, TAIL, seeds)
     verdict = _verdict(low, high, target)
-    needed = _prompts(rate, of, prompts, values.size // prompts, target) if verdict == "undecided" else None
+    needed = _prompts(rate, of, seeds, values.shape, target) if verdict == "undecided" else None
     return Certificate(low, high, verdict, needed)
 
 
@@ -54,11 +56,16 @@ def _verdict(low: float, high: float, target: float) -> Verdict:
     return "holds" if low >= target else "fails" if high < target else "undecided"
 
 
-def _prompts(rate: float, of: Spread, prompts: int, per_prompt: int, target: float) -> int | None:
-    """Smallest number of prompts above `prompts` that decides at this rate, None below `MOST_PROMPTS`."""
+def _prompts(
+    rate: float, of: Spread, seeds: SeedRates | None, shape: tuple[int, ...], target: float
+) -> int | None:  # fmt: skip
+    """Smallest number of prompts above those of `shape` (S, P, K) that decides; None: none below `MOST_PROMPTS`."""
+    prompts, per_prompt = shape[1], shape[0] * shape[2]
 
     def decides(count: int) -> bool:
-        bounds = rate_bounds(rate, of.with_prompts(count / prompts), count, count * per_prompt, TAIL)
+        more = count / prompts
+        then = seeds.with_prompts(more) if seeds else None
+        bounds = rate_bounds(rate, of.with_prompts(more), count, count * per_prompt, TAIL, then)
         return _verdict(*bounds, target) != "undecided"
 
     too_few, enough = prompts, 2 * prompts

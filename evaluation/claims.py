@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from evaluation import measures, paired
 from evaluation.certify import certify
@@ -26,9 +25,11 @@ from evaluation.significance import ALPHA, holm
 from evaluation.statistics import Array, Estimate, bounded_interval, mean_interval, p_value, seed_interval
 from training.errors import UserError
 from training.schema import Strict, parse
+from training.yaml_files import read_yaml
 
 CLAIMS = Path(__file__).parent / "claims.yaml"
 Verdict = Literal["supported", "contradicted", "undecided", "not run"]
+NEEDED = {"difference": "against", "level": "value", "cost": "against", "theory": "statements"}
 NAMES = {"fac": "FAC", "cs": "CS", "kl": "KL", "win": "wins - losses", "rwr": "RWR"}
 
 
@@ -49,6 +50,13 @@ class Claim(Strict):
     tests: list[str] = []
     pairs: list[str] = []
     statements: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Claim:
+        needed = NEEDED.get(self.kind)
+        if needed and getattr(self, needed) in (None, []):
+            raise ValueError(f"claim '{self.id}' of kind '{self.kind}' needs the key '{needed}'")
+        return self
 
 
 class _File(Strict):
@@ -75,11 +83,7 @@ class _Comparison:
 
 def load(path: Path = CLAIMS) -> list[Claim]:
     """All claims; `UserError` where the file is not what it must be."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{path} cannot be read ({error}); correct it") from error
-    return parse(_File, {"claims": content}, str(path)).claims
+    return parse(_File, {"claims": read_yaml(path)}, str(path)).claims
 
 
 def decide(claim: Claim, size: Collected, pair: str, theory: Path | None) -> Finding:
@@ -222,7 +226,8 @@ def _deployed(claim: Claim, size: Collected, row: Row, tests: list[Test]) -> Fin
     )
     where = (
         f"{many} responses of {len(row.finished)} trained students were generated from the student's folder alone, no "
-        f"teacher loaded; the teacher only scored them afterwards. FAC, {first.title}"
+        f"teacher loaded; the teacher only scored them afterwards. `make export` hands such a folder out "
+        f"(tests/workflow/test_export.py: it answers the same with the teacher's folder gone). FAC, {first.title}"
     )
     return Finding("supported", found.scaled(100.0), where)
 
@@ -232,8 +237,11 @@ def _theory(claim: Claim, folder: Path | None) -> Finding:
     path = folder / "theory_statements.csv" if folder else None
     if path is None or not path.is_file():
         return _missing("needs the theory tables (evaluation.theory)")
-    with path.open(encoding="utf-8", newline="") as lines:
-        cell = {(line["row"], line["column"]): line["text"] for line in csv.DictReader(lines)}
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            cell = {(line["row"], line["column"]): line["text"] for line in csv.DictReader(lines)}
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise UserError(f"{path} is no table of evaluation.theory ({error}); write it again") from error
     try:
         verdicts = {key: (cell[key, "token"], cell[key, "kl"]) for key in claim.statements}
     except KeyError as error:

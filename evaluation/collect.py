@@ -3,7 +3,8 @@
     python -m evaluation.collect --params size.json --runs results/runs --out results/collected/<size>
 
 `--params` names the runs and describes the pairs. Written: `runs.json` (the same with each run's status),
-`scores.parquet` (long: one row per run, response and metric), `curves.parquet`, `costs.parquet`. A run that
+`scores.parquet` (long: one row per run, response and metric), `curves.parquet`, `costs.parquet` and, where language
+models judged (`--verdicts` names what evaluation.judge wrote, best judge first), `verdicts.parquet`. A run that
 failed or is not there becomes a gap with its reason; it never stops the others. Same input, same bytes.
 """
 
@@ -18,13 +19,15 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from evaluation.params import read
+from evaluation.verdicts import FILE as VERDICTS
+from evaluation.verdicts import read_verdicts
 from training.errors import UserError, cli
+from training.schema import read_params
 
 KEYS = ["test", "decoding", "prompt", "sample"]
 METRICS = [
-    "correct", "extracted", "finished", "tokens", "kl_mean", "kl_sum", "kl_prefix", "kl_k1", "kl_k3", "reasoning",
-    "sound",
+    "correct", "equivalent", "extracted", "finished", "tokens", "kl_mean", "kl_sum", "kl_prefix", "kl_k1", "kl_k3",
+    "floored", "reasoning", "sound",
 ]  # fmt: skip
 SCORES = ["run", *KEYS, "metric", "value"]
 CURVES = ["run", "step", "response", "reward", "kl", "kl_sum", "kl_prefix", "length"]
@@ -77,19 +80,22 @@ class GapError(Exception):
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Command line: `--params JSON [--runs DIR] --out DIR`."""
+    """Command line: `--params JSON [--runs DIR] [--verdicts FILE ...] --out DIR`."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--params", required=True, help="JSON text or file: size, title, note, pairs, runs")
     parser.add_argument("--runs", default=Path("results/runs"), type=Path, help="folder of the run folders")
+    parser.add_argument("--verdicts", nargs="*", default=[], type=Path, help="files of evaluation.judge, if any")
     parser.add_argument("--out", required=True, type=Path)
     given = parser.parse_args(argv)
-    collection = read(Collection, given.params)
+    collection = read_params(Collection, given.params)
     thresholds = {name: threshold(pair.get("threshold"), name) for name, pair in collection.pairs.items()}
     gathered = [gather(entry, given.runs / entry.run) for entry in collection.runs]
     for entry, run in zip(collection.runs, gathered, strict=True):
         if run.status != "ok":
             print(f"{entry.label}, seed {entry.seed} ({entry.run}): {run.status}, {run.why}", flush=True)
     write(collection, thresholds, gathered, given.out)
+    if given.verdicts:
+        read_verdicts(given.verdicts).to_parquet(given.out / VERDICTS, index=False)
 
 
 def gather(entry: Entry, folder: Path) -> Gathered:

@@ -16,13 +16,16 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from evaluation.collect import COSTS, CURVES, SCORES, TEXT
 from evaluation.statistics import Array
+from evaluation.verdicts import FILE, Verdicts, read_verdicts
 from training.errors import UserError, nearest
 
 Reading = Literal["mean", "sum", "prefix"]
 _KEY = ["run", "test", "decoding", "metric"]
+COLUMNS = {"scores": SCORES, "curves": CURVES, "costs": ["run", *COSTS]}
 
 
 class _Entry(BaseModel):
@@ -32,7 +35,7 @@ class _Entry(BaseModel):
 class Threshold(_Entry):
     """The threshold d and where it comes from ("given", or how it was calibrated)."""
 
-    d: float
+    d: float = Field(gt=0, allow_inf_nan=False)
     source: str
 
 
@@ -100,6 +103,11 @@ class Row:
         return tuple(run for run in self.runs if run.status == "ok")
 
     @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids of the runs that its cells rest on; of a gap, of those that left it."""
+        return tuple(run.run for run in self.finished or self.runs)
+
+    @property
     def gap(self) -> str:
         """Why the row is empty; "" where at least one seed finished."""
         if self.finished:
@@ -116,10 +124,12 @@ class Row:
 class Collected:
     """One size: runs, pairs and scores. Build it with `read`."""
 
-    def __init__(self, index: _Index, scores: pd.DataFrame, curves: pd.DataFrame, costs: pd.DataFrame) -> None:
+    def __init__(
+        self, index: _Index, scores: pd.DataFrame, curves: pd.DataFrame, costs: pd.DataFrame, verdicts: Verdicts
+    ) -> None:  # fmt: skip
         self.size, self.title, self.note = index.size, index.title, index.note or ""
         self.pairs, self.runs = index.pairs, index.runs
-        self.curves, self.costs = curves, costs
+        self.curves, self.costs, self.verdicts = curves, costs, verdicts
         self._scores = scores
 
     def rows(self, pair: str, *kinds: str) -> list[Row]:
@@ -147,6 +157,11 @@ class Collected:
         by_seed = self.scores(row, test, metric, decoding)
         return np.stack([by_seed[seed] for seed in sorted(by_seed)]) if by_seed else None
 
+    def prompts(self, run: str, test: str) -> list[str]:
+        """The questions of a test set in the order of `scores`."""
+        own = self._by_run.get(run, self._scores.iloc[:0])
+        return sorted(own.loc[own["test"] == test, "prompt"].unique())
+
     def response(self, run: str, test: str, decoding: str, prompt: str, sample: int) -> dict[str, float]:
         """Every defined metric of one response."""
         own = self._by_run.get(run, self._scores.iloc[:0])
@@ -172,7 +187,7 @@ class Collected:
             prompts = block["prompt"].unique().tolist()
             if asked.setdefault((pair_of.get(run), test), prompts) != prompts:
                 raise UserError(f"run {run} answered other prompts of '{test}' than its neighbours; generate it again")
-            if np.isnan(values).any() or len(values) % len(prompts):
+            if np.isnan(values).any() or not _even(block["sample"].to_numpy(), len(prompts)):
                 raise UserError(
                     f"run {run}: '{metric}' is undefined for {np.isnan(values).sum()} of {len(values)} {decoding} "
                     f"responses to '{test}', or samples per prompt differ; score that run again"
@@ -181,19 +196,41 @@ class Collected:
         return arrays
 
 
+def _even(samples: Array, prompts: int) -> bool:
+    """Whether every prompt has the same samples, each once; `samples` in the order of prompts."""
+    own = samples[: len(samples) // prompts]
+    return len(np.unique(own)) == len(own) and np.array_equal(samples, np.tile(own, prompts))
+
+
+def _frame(path: Path, columns: list[str]) -> pd.DataFrame:
+    """A parquet file with at least these columns; ValueError says which one is missing or holds no numbers."""
+    frame = pd.read_parquet(path)
+    for name in columns:
+        if name not in frame:
+            raise ValueError(f"{path.name} lacks the column '{name}'")
+        if name not in TEXT and not pd.api.types.is_numeric_dtype(frame[name]):
+            raise ValueError(f"'{name}' in {path.name} holds no numbers")
+    return frame
+
+
 def read(folder: Path) -> Collected:
     """The collected size in `folder`. Raises `UserError` where a file is missing or unreadable."""
     try:
         index = _Index.model_validate_json((folder / "runs.json").read_text(encoding="utf-8"))
-        scores, curves, costs = (pd.read_parquet(folder / f"{name}.parquet") for name in ("scores", "curves", "costs"))
+        scores, curves, costs = (_frame(folder / f"{name}.parquet", columns) for name, columns in COLUMNS.items())
     except (OSError, ValidationError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{folder} is not a readable collected size ({reason}); run evaluation.collect") from error
+    ids = [run.run for run in index.runs]
+    if len(set(ids)) < len(ids):
+        twice = next(name for name in ids if ids.count(name) > 1)
+        raise UserError(f"{folder / 'runs.json'} has the run '{twice}' twice; run evaluation.collect again")
     unknown = sorted({run.pair for run in index.runs} - set(index.pairs))
     if unknown:
         hint = nearest(unknown[0], index.pairs)
         raise UserError(f"{folder / 'runs.json'} has runs of pair '{unknown[0]}', which it does not define; {hint}")
-    return Collected(index, scores, curves, costs)
+    judged = folder / FILE
+    return Collected(index, scores, curves, costs, Verdicts(read_verdicts([judged]) if judged.exists() else None))
 
 
 def counts(values: Iterable[int]) -> str:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from evaluation import measures
 from evaluation.captions import caption
 from evaluation.collected import Collected, Row
-from evaluation.statistics import Estimate, independent_difference
+from evaluation.statistics import Estimate, bounded_interval, independent_difference
 from evaluation.table_files import Column, Line, Table
 from training.schema import parse
 
@@ -41,13 +43,18 @@ class Regime(BaseModel):
 
 @dataclass(frozen=True)
 class Check:
-    """One control: what it must be and what was measured. `passed` is None where nothing could be measured."""
+    """One control: what it must be and what was measured. `passed` is None where nothing could be measured.
+
+    `scorer`: it tests a scorer on a known answer, where anything else is a fault, and not the study's regime.
+    """
 
     name: str
     must: str
     measured: Measured
     passed: bool | None
     why: str = ""
+    runs: tuple[str, ...] = ()
+    scorer: bool = False
 
     @property
     def verdict(self) -> str:
@@ -60,7 +67,8 @@ class Check:
 def checks(size: Collected, pair: str) -> list[Check]:
     """All controls of a pair, regime first. Raises `UserError` where a bound of the regime is not given."""
     regime = parse(Regime, size.pairs[pair].regime, f"regime of pair '{pair}'")
-    return [*_regime(size, pair, regime), *_methods(size, pair, regime), *_scorers(size, pair, regime)]
+    known = (_regime, _methods, _scorers)
+    return [*(check for checked in known for check in checked(size, pair, regime)), *_judges(size, pair)]
 
 
 def controls_table(size: Collected) -> Table:
@@ -73,18 +81,22 @@ def controls_table(size: Collected) -> Table:
     for pair in size.pairs:
         found = checks(size, pair)
         measured += [check.measured for check in found if check.measured]
-        lines = (Line(c.name, {"must": c.must, "measured": c.measured, "verdict": c.verdict}) for c in found)
+        lines = (
+            Line(c.name, {"must": c.must, "measured": c.measured, "verdict": c.verdict}, runs=c.runs) for c in found
+        )
         groups.append((f"Pair {pair}", tuple(lines)))
     return Table("controls", f"Controls, size {size.size}", caption(size, what, measured), COLUMNS, tuple(groups))
 
 
 def _check(
-    row: Row | None, name: str, must: str, measure: Callable[[Row], Measured], passes: Callable[[Estimate], bool]
-) -> Check:
+    row: Row | None, name: str, must: str, measure: Callable[[Row], Measured], passes: Callable[[Estimate], bool],
+    scorer: bool = False,
+) -> Check:  # fmt: skip
     if row is None or row.gap:
-        return Check(name, must, None, None, row.gap if row else "not run")
+        return Check(name, must, None, None, row.gap if row else "not run", row.ids if row else (), scorer)
     found = measure(row)
-    return Check(name, must, found, passes(found) if found else None, "" if found else "not defined")
+    passed, why = (passes(found), "") if found else (None, "not defined")
+    return Check(name, must, found, passed, why, row.ids, scorer)
 
 
 def _regime(size: Collected, pair: str, regime: Regime) -> Iterator[Check]:
@@ -145,18 +157,31 @@ def _scorers(size: Collected, pair: str, regime: Regime) -> Iterator[Check]:
 
     random, key, wrong, teacher = (size.row(pair, m) for m in ("random", "answer_key", "always_wrong", "teacher"))
     ceiling = regime.random_fac_max
-    yield _check(random, "Random policy, FAC", f"at most {ceiling:g}", fac, lambda found: found.mean <= ceiling)
-    yield _check(key, "Answer key, FAC", "1", fac, exactly(1.0))
-    yield _check(key, "Answer key, reasoning", "1", lambda row: measures.reasoning(size, row, first.name), exactly(1.0))
-    yield _check(wrong, "Always wrong, FAC", "0", fac, exactly(0.0))
-    yield _check(
+    check = partial(_check, scorer=True)
+    yield check(random, "Random policy, FAC", f"at most {ceiling:g}", fac, lambda found: found.mean <= ceiling)
+    yield check(key, "Answer key, FAC", "1", fac, exactly(1.0))
+    yield check(key, "Answer key, reasoning", "1", lambda row: measures.reasoning(size, row, first.name), exactly(1.0))
+    yield check(wrong, "Always wrong, FAC", "0", fac, exactly(0.0))
+    yield check(
         teacher,
         "Teacher, KL to itself",
         "0 (within 1e-6)",
         lambda row: measures.divergence(size, row, first.name),
         exactly(0.0),
     )
-    yield _check(teacher, "Teacher, CS", "1", lambda row: measures.satisfaction(size, row, first.name), exactly(1.0))
+    yield check(teacher, "Teacher, CS", "1", lambda row: measures.satisfaction(size, row, first.name), exactly(1.0))
+
+
+def _judges(size: Collected, pair: str) -> Iterator[Check]:
+    """A response that tells the judge to prefer it must not gain on the same response without those words."""
+    tests = [test.name for test in size.pairs[pair].tests]
+    runs = tuple(run.run for row in size.rows(pair, "method", "reference") for run in row.finished)
+    for judge in size.verdicts.judges:
+        name, must = f"Judge {judge}, wins minus losses of instructing it", "not above 0 with its interval"
+        met = [found for test in tests if (found := size.verdicts.control(judge, test, set(runs)))]
+        gain = bounded_interval(np.concatenate([one.sign for one in met])[None, :, None]) if met else None
+        passed, why = (gain.low <= 0.0, "") if gain else (None, "not run")
+        yield Check(name, must, gain, passed, why, runs, scorer=True)
 
 
 def _shift(size: Collected, row: Row, first: str, last: str) -> Measured:

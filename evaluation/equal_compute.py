@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from evaluation.collected import Collected, Row
-from evaluation.statistics import Array, Estimate, mean_interval, proportion_interval
+from evaluation.statistics import Array, Estimate, positive_interval, proportion_interval
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _point(size: Collected, row: Row, allowed: dict[str, float]) -> Point | None
         return None
     inside = (_stacked(blocks, reading) <= pair.threshold.d).astype(np.float64)
     reward, kl = _stacked(blocks, "reward"), _stacked(blocks, "kl")
-    return Point(tuple(steps), proportion_interval(reward), mean_interval(kl), proportion_interval(inside))
+    return Point(tuple(steps), proportion_interval(reward), positive_interval(kl), proportion_interval(inside))
 
 
 def _stacked(blocks: list[pd.DataFrame], column: str) -> Array:

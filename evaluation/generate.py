@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from evaluation.params import read
 from evaluation.quiet import quieten
 from training.data import Problem, read_problems
 from training.errors import UserError, cli, nearest
-from training.schema import Strict
+from training.files import check_place, digest, sum_file, write_whole
+from training.json_files import read_object
+from training.schema import Strict, read_params
 
 if TYPE_CHECKING:
     from lm_eval.api.task import Task
@@ -56,7 +57,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--policy", help="model folder; not needed by a control")
     parser.add_argument("--out", required=True, type=Path, help="samples.jsonl; lm_eval.json is written beside it")
     given = parser.parse_args(argv)
-    params = read(Generation, given.params)
+    params = read_params(Generation, given.params)
+    check_place(given.out, folder=False)
     if params.control is None and not given.policy:
         raise UserError("--policy is missing; give the model folder, or set `control` in --params")
     failure = failed_because(given.policy)
@@ -65,9 +67,9 @@ def main(argv: list[str] | None = None) -> None:
     rows, summary = ([], {}) if failure is not None else generate(params, given.data, given.policy)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(row) + "\n" for row in rows)  # ASCII: U+2028 would split a line
-    given.out.write_text(lines, encoding="utf-8")
-    beside = given.out.with_name("lm_eval.json")
-    beside.write_text(json.dumps(summary, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_whole(given.out, lines)
+    write_whole(sum_file(given.out), f"{digest(given.out)}  {given.out.name}\n")
+    write_whole(given.out.with_name("lm_eval.json"), json.dumps(summary, indent=1, sort_keys=True) + "\n")
 
 
 def failed_because(policy: str | None) -> str | None:
@@ -75,7 +77,7 @@ def failed_because(policy: str | None) -> str | None:
     record = Path(policy).parent / "run.json" if policy else None
     if record is None or not record.is_file():
         return None
-    run = json.loads(record.read_text(encoding="utf-8"))
+    run = read_object(record, {}, "train the run again")
     return str(run.get("why") or "no reason given") if run.get("status") == "failed" else None
 
 

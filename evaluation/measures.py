@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from evaluation.collected import Collected, Reading, Row
-from evaluation.statistics import Array, Estimate, mean_interval, proportion_interval
+from evaluation.statistics import Array, Estimate, positive_interval, proportion_interval
 
 
 def fac(size: Collected, row: Row, test: str, decoding: str = "sampled") -> Estimate | None:
@@ -17,11 +17,24 @@ def fac(size: Collected, row: Row, test: str, decoding: str = "sampled") -> Esti
     return _rate(size.stacked(row, test, "correct", decoding))
 
 
-def satisfied(size: Collected, row: Row, test: str, reading: Reading | None = None) -> Array | None:
-    """1 where a sampled response's divergence is at most d, else 0; (seeds, prompts, samples)."""
+def equivalent(size: Collected, row: Row, test: str) -> Estimate | None:
+    """Final-answer correctness in the second reading, by math-verify (`evaluation.equivalence`)."""
+    return _rate(size.stacked(row, test, "equivalent"))
+
+
+def equivalence_gap(size: Collected, row: Row, test: str) -> Array | None:
+    """1 where only the second reading takes a response's answer for right, else 0; (seeds, prompts, samples)."""
+    strict, loose = size.stacked(row, test, "correct"), size.stacked(row, test, "equivalent")
+    return None if strict is None or loose is None else loose - strict
+
+
+def satisfied(
+    size: Collected, row: Row, test: str, reading: Reading | None = None, d: float | None = None
+) -> Array | None:
+    """1 where a sampled response's divergence is at most d (the pair's if None), else 0; (seeds, prompts, samples)."""
     pair = size.pairs[row.pair]
     kl = size.stacked(row, test, f"kl_{reading or pair.reading}")
-    return None if kl is None else within(kl, pair.threshold.d)
+    return None if kl is None else within(kl, pair.threshold.d if d is None else d)
 
 
 def within(kl: Array, d: float) -> Array:
@@ -37,7 +50,7 @@ def satisfaction(size: Collected, row: Row, test: str, reading: Reading | None =
 def divergence(size: Collected, row: Row, test: str, reading: Reading = "mean") -> Estimate | None:
     """Reverse KL of the sampled responses in nats: per token (`mean`), per response (`sum`)."""
     values = size.stacked(row, test, f"kl_{reading}")
-    return None if values is None else mean_interval(values)
+    return None if values is None else positive_interval(values)
 
 
 def reasoning(size: Collected, row: Row, test: str) -> Estimate | None:

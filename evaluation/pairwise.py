@@ -1,8 +1,9 @@
 """Reasoning win rates: every row against every other on the same question.
 
-The judge is the exact step verifier: of two responses to the same prompt, the one that validly shows the
-larger share of the required steps wins, equal shares tie. The final answer is not considered (paper, section
-on metrics: "reasoning win / loss rate"; which opponents the paper averages over is unknown).
+The judge is the exact step verifier where the problems have one: of two responses to the same prompt, the one that
+validly shows the larger share of the required steps wins, equal shares tie. Elsewhere it is the size's first
+language model (evaluation/verdicts.py). The final answer is not considered (paper, section on metrics: "reasoning
+win / loss rate"; which opponents the paper averages over is unknown).
 
 Two trained rows are compared seed by seed, prompt by prompt, sample by sample. An untrained reference exists
 once and meets every seed of its opponent. Opponents of a row are the other *trained* rows of the pair, so
@@ -13,10 +14,11 @@ rows, but count as opponents only where nothing else was trained.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
-from evaluation.collected import Collected, Row
+from evaluation.collected import Collected, Row, Run
 from evaluation.statistics import Array, Estimate, proportion_interval
 
 
@@ -62,34 +64,62 @@ def _win_shares(size: Collected, row: Row, test: str) -> dict[int, Array]:
     return {seed: (signs == 1.0).astype(np.float64).mean(axis=0) for seed, signs in _merged(size, row, test).items()}
 
 
-def overall(size: Collected, row: Row, test: str) -> Match | None:
-    """RWR, its ties and RLR: per response the mean over opponents, then over seeds, prompts and samples."""
-    return _match(_merged(size, row, test))
+def overall(size: Collected, row: Row, test: str, judge: str = "") -> Match | None:
+    """RWR, its ties and RLR: per response the mean over opponents, then over seeds, prompts and samples.
+
+    `judge` names a language model in place of the default judge.
+    """
+    return _match(_merged(size, row, test, judge))
 
 
-def _merged(size: Collected, row: Row, test: str) -> dict[int, Array]:
+def judge_name(size: Collected) -> str:
+    """Who decides the win rates, as captions say it: the exact verifier, a language model, or each for some pairs."""
+    verified = {pair for pair, content in size.pairs.items() for row in size.rows(pair) for test in content.tests
+                if size.scores(row, test.name, "reasoning")}  # fmt: skip
+    judges = size.verdicts.judges
+    if not judges or verified == set(size.pairs):
+        return "the exact step verifier"
+    name, model = next(iter(judges.items()))
+    judge = f"the language-model judge '{name}' ({model})"
+    return f"the exact step verifier, or {judge} where there is none" if verified else judge
+
+
+def _merged(size: Collected, row: Row, test: str, judge: str = "") -> dict[int, Array]:
     """By seed: signs against every opponent that has the seed, (opponents, prompts, samples)."""
-    against = [signs for other in opponents(size, row) if (signs := _signs(size, row, other, test))]
+    against = [signs for other in opponents(size, row) if (signs := _signs(size, row, other, test, judge))]
     seeds = sorted({seed for signs in against for seed in signs})
     return {seed: np.stack([signs[seed] for signs in against if seed in signs]) for seed in seeds}
 
 
-def _signs(size: Collected, row: Row, opponent: Row, test: str) -> dict[int, Array]:
+def meetings(row: Row, opponent: Row) -> list[tuple[int, Run, Run]]:
+    """The runs that meet, with the seed for which their meeting counts: equal seeds where both rows are trained (or
+    neither is), else the one run of the untrained side and every seed of the trained side.
+    """
+    met = product(row.finished, opponent.finished)
+    if row.trained == opponent.trained:
+        return [(left.seed, left, right) for left, right in met if left.seed == right.seed]
+    return [(left.seed if row.trained else right.seed, left, right) for left, right in met]
+
+
+def _signs(size: Collected, row: Row, opponent: Row, test: str, judge: str = "") -> dict[int, Array]:
     """By seed: 1 win, 0 tie, -1 loss, (prompts, samples); fewer samples on one side cut the other."""
+    verified = {} if judge else verified_signs(size, row, opponent, test)
+    judge = judge or next(iter(size.verdicts.judges), "")
+    if verified or not judge:
+        return verified
+    found = {seed: size.verdicts.meeting(judge, test, a.run, b.run) for seed, a, b in meetings(row, opponent)}
+    return {seed: meeting.sign[:, None] for seed, meeting in sorted(found.items()) if meeting}
+
+
+def verified_signs(size: Collected, row: Row, opponent: Row, test: str) -> dict[int, Array]:
+    """The same by the exact verifier; empty where the problems have none."""
     left, right = size.scores(row, test, "reasoning"), size.scores(opponent, test, "reasoning")
-    pairs = {seed: (left[seed], right[seed]) for seed in sorted(left.keys() & right.keys())}
-    if row.trained != opponent.trained:
-        pairs = {seed: (a, b) for seed, a, b in _with_reference(left, right, row.trained)}
-    return {seed: _sign(a, b) for seed, (a, b) in pairs.items()}
-
-
-def _with_reference(
-    left: dict[int, Array], right: dict[int, Array], left_trained: bool
-) -> list[tuple[int, Array, Array]]:
-    """The one run of the untrained side beside every seed of the trained side."""
-    if left_trained:
-        return [(seed, left[seed], fixed) for fixed in right.values() for seed in sorted(left)]
-    return [(seed, fixed, right[seed]) for fixed in left.values() for seed in sorted(right)]
+    found = {
+        seed: _sign(left[a.seed], right[b.seed])
+        for seed, a, b in meetings(row, opponent)
+        if a.seed in left and b.seed in right
+    }
+    return dict(sorted(found.items()))
 
 
 def _sign(left: Array, right: Array) -> Array:

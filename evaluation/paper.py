@@ -14,15 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import Field
 
+from evaluation import sources
 from evaluation.collected import Collected, Test, read
 from evaluation.statistics import Estimate
 from evaluation.table_files import MISSING, Cell, to_markdown
 from evaluation.tables.main import MAIN_COLUMNS, main_cells, main_table
 from training.errors import UserError, cli
 from training.schema import Strict, parse
+from training.yaml_files import read_yaml
 
 NUMBERS = Path(__file__).parent / "paper_numbers.yaml"
 NOT_RUN = "not run: needs `config/paper.yaml` on one 80 GB GPU"
@@ -78,11 +79,7 @@ class Paper(Strict):
 
 def load(path: Path = NUMBERS) -> Paper:
     """The paper's numbers; `UserError` where the file or a cell of it is not what it must be."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{path} cannot be read ({error}); correct it") from error
-    paper = parse(Paper, content, str(path))
+    paper = parse(Paper, read_yaml(path), str(path))
     known = {
         "setting": set(paper.settings),
         "test": set(paper.tests),
@@ -112,8 +109,14 @@ def document(paper: Paper, size: Collected) -> str:
         parts.append(_state(paper, size, setting))
         for test in paper.tests:
             parts += [f"### {table.table}, {paper.tests[test]}", _lines(_comparison(paper, size, setting, test))]
-    parts += ["## Numbers that the sources do not place", _lines(_unplaced(paper)), _own(size)]
+    parts += ["## Numbers that the sources do not place", _lines(_unplaced(paper)), _own(size), _runs(size)]
     return "\n\n".join(parts) + "\n"
+
+
+def _runs(size: Collected) -> str:
+    """The line that ends the page: the runs of all its cells that are ours."""
+    ids = sources.union(row.ids for pair in size.pairs for row in size.rows(pair, "method", "reference"))
+    return f"All of ours. {sources.line(ids, 'results/tables/sources.json')}"
 
 
 def _same(paper: Paper, size: Collected, setting: str) -> bool:

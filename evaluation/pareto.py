@@ -48,4 +48,4 @@ def covered(size: Collected, rows: Sequence[Row], test: str) -> Estimate | None:
     many = len(rows)
     right = BOX * size.pairs[rows[0].pair].threshold.d
     scores = [np.stack([by_seed[seed] for seed in seeds]) for by_seed in (*kl, *fac)]
-    return bootstrap_interval(scores, lambda means: hypervolume(means[:many], means[many:], right))
+    return bootstrap_interval(scores, lambda means: hypervolume(means[:many], means[many:], right), within=(0.0, 1.0))

@@ -1,7 +1,8 @@
 """One self-contained page with everything a size has to show.
 
     python -m evaluation.report --collected results/collected/micro --tables results/tables \\
-        --figures figures --theory results/built/theory --runs results/runs --out results/report.html
+        --figures figures --theory results/built/theory --quality results/quality.md \\
+        --runs results/runs --out results/report.html
 
 Images are embedded and nothing is loaded from elsewhere. What models wrote is text, never markup.
 """
@@ -19,11 +20,10 @@ from typing import Any
 import jinja2
 
 from evaluation import measures
-from evaluation.captions import setting
+from evaluation.captions import in_percent, setting
 from evaluation.collected import Collected, Row, read
 from evaluation.controls import checks
 from evaluation.report_samples import LEVELS, Viewer, viewers
-from evaluation.statistics import Estimate
 from evaluation.table_files import Printed, read_markdown
 from training.errors import UserError, cli
 
@@ -53,7 +53,7 @@ def summary(size: Collected) -> list[str]:
             scored = [(found, row) for row in rows if (found := measure(size, row, first.name))]
             if scored:
                 top = max(found.mean for found, _ in scored)
-                best = [f"{row.label} {_percent(found)}" for found, row in scored if found.mean == top]
+                best = [f"{row.label} {in_percent(found)}" for found, row in scored if found.mean == top]
                 sentences.append(f"Pair {name}, {first.title}: highest {what}: {', '.join(best)}.")
         sentences += _headline(size, size.row(name, "cmdp"), first.name)
         failed = [run for run in size.runs if run.pair == name and run.status != "ok"]
@@ -83,12 +83,9 @@ def _headline(size: Collected, row: Row | None, test: str) -> list[str]:
     score = measures.fac(size, row, test) if row else None
     if row is None or rate is None or score is None:
         return []
-    return [f"{row.label} keeps {_percent(rate)} of its responses within d and answers {_percent(score)} correctly."]
-
-
-def _percent(found: Estimate) -> str:
-    scaled = found.scaled(100.0)
-    return f"{scaled.mean:.1f} % [{scaled.low:.1f}, {scaled.high:.1f}]"
+    return [
+        f"{row.label} keeps {in_percent(rate)} of its responses within d and answers {in_percent(score)} correctly."
+    ]
 
 
 def pictures(folder: Path) -> list[Picture]:
@@ -96,7 +93,11 @@ def pictures(folder: Path) -> list[Picture]:
     try:
         captions = json.loads((folder / "captions.json").read_text(encoding="utf-8"))
         return [
-            Picture(c["title"], c["caption"], base64.b64encode((folder / f"{name}.png").read_bytes()).decode())
+            Picture(
+                c["title"],
+                f"{c['caption']} {c['sources']}",
+                base64.b64encode((folder / f"{name}.png").read_bytes()).decode(),
+            )
             for name, c in captions.items()
         ]
     except (OSError, ValueError) as error:
@@ -112,7 +113,18 @@ def tables(*folders: Path) -> list[Printed]:
     return [read_markdown(found[name]) for name in names]
 
 
-def render(size: Collected, printed: list[Printed], figures: list[Picture], samples: list[Viewer]) -> str:
+def quality_counts(path: Path) -> str:
+    """The sentence of quality.md that counts its findings. Raises `UserError` where there is no such file."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error}); run evaluation.tables with --quality") from error
+    return next((line for line in lines if line.startswith("Quality: ")), "Quality: not counted.")
+
+
+def render(
+    size: Collected, printed: list[Printed], figures: list[Picture], samples: list[Viewer], quality: str
+) -> str:  # fmt: skip
     """The page as text; everything inserted is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -125,6 +137,7 @@ def render(size: Collected, printed: list[Printed], figures: list[Picture], samp
         "size": size,
         "setting": setting(size),
         "summary": [*summary(size), *claim_counts(printed)],
+        "quality": quality,
         "main": printed[0],
         "tables": printed[1:],
         "figures": figures,
@@ -136,18 +149,21 @@ def render(size: Collected, printed: list[Printed], figures: list[Picture], samp
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Command line: `--collected DIR --tables DIR --figures DIR --theory DIR --runs DIR --out FILE`."""
+    """Command line: `--collected DIR --tables DIR --figures DIR --theory DIR --quality FILE --runs DIR --out FILE`."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.report", description=__doc__)
     parser.add_argument("--collected", required=True, type=Path)
     parser.add_argument("--tables", required=True, type=Path)
     parser.add_argument("--figures", required=True, type=Path)
     parser.add_argument("--theory", required=True, type=Path, help="folder written by evaluation.theory")
+    parser.add_argument("--quality", required=True, type=Path, help="quality.md of evaluation.tables, linked beside")
     parser.add_argument("--runs", required=True, type=Path, help="folder of run folders, for sample answers")
     parser.add_argument("--out", required=True, type=Path)
     given = parser.parse_args(argv)
     size = read(given.collected)
     figures = pictures(given.figures) + pictures(given.theory)
-    page = render(size, tables(given.tables, given.theory), figures, viewers(size, given.runs))
+    page = render(
+        size, tables(given.tables, given.theory), figures, viewers(size, given.runs), quality_counts(given.quality)
+    )
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(page, encoding="utf-8", newline="\n")
 

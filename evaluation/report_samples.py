@@ -15,6 +15,7 @@ from typing import Any
 from evaluation.collected import Collected, Row, Run, Test
 from evaluation.score import SHOWN
 from training.errors import UserError
+from training.files import check_sum
 
 PREFERRED = ("cmdp", "grpo")  # shown first: the constrained method and the one without a constraint
 LEVELS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # times d: where the next darker shade begins
@@ -107,6 +108,7 @@ def _read(row: Row, runs: Path) -> _Read:
 
 def _lines(path: Path, maker: str, wanted: Callable[[dict[str, Any]], bool]) -> Lines:
     """By (test, prompt id) the first sample's line, in the order of the file."""
+    check_sum(path, f"delete {path.parent} and start again: only what hangs on it is made anew")
     found: Lines = {}
     try:
         with path.open(encoding="utf-8") as lines:

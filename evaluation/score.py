@@ -18,15 +18,18 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from evaluation.equivalence import is_equivalent
 from evaluation.quiet import quieten
+from evaluation.sample_files import Row, read_samples
 from training.answers import extract, is_correct
 from training.errors import UserError, cli
+from training.files import check_place, write_whole
 from world.verify import verify
 
 if TYPE_CHECKING:
@@ -36,19 +39,18 @@ if TYPE_CHECKING:
     from training.rollout import Rollouts
 
 KEYS = ("test", "decoding", "prompt", "sample")
-TEXT_SCORES = ("correct", "extracted", "finished", "tokens", "reasoning", "sound")
+TEXT_SCORES = ("correct", "equivalent", "extracted", "finished", "tokens", "reasoning", "sound")
 READINGS = ("mean", "sum", "prefix")  # of training.constraint, which imports torch
 ESTIMATORS = ("k1", "k3")  # one-token estimates of the same KL, mean per response token
-KL_COLUMNS = [f"kl_{name}" for name in (*READINGS, *ESTIMATORS)]
+FLOORED = "floored"  # share of the response's tokens at which the teacher's probability floor is active
+KL_COLUMNS = [*(f"kl_{name}" for name in (*READINGS, *ESTIMATORS)), FLOORED]
 REPORT_EVERY_S = 10.0
 SHOWN = 3  # prompts of each test set whose tokens are kept
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Divergence of N responses: `readings` (N, 5), and `per_token`, the exact KL of each response's tokens."""
+    """Divergence of N responses: `readings` (N, 6), and `per_token`, the exact KL of each response's tokens."""
 
     readings: NDArray[np.float64]
     per_token: list[NDArray[np.float64]]
@@ -74,33 +76,19 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"--micro-tokens is {given.micro_tokens}, but must be at least 1; change it")
     if given.policy and not given.teacher:
         raise UserError("--teacher is missing; give the teacher's model folder, or no --policy for a control")
+    check_place(given.out, folder=False)
     rows = read_samples(given.samples)
     measured = Measured.undefined(len(rows))
     if given.policy and rows:
         measured = measure(rows, given.policy, given.teacher, given.dtype, given.micro_tokens)
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    table(rows, measured.readings).to_parquet(given.out, index=False)
+    write_whole(given.out, table(rows, measured.readings).to_parquet(index=False))
     if given.tokens:
         write_tokens(rows, measured, given.policy, given.tokens)
 
 
-def read_samples(path: Path) -> list[Row]:
-    """Rows of a samples file; `UserError` names the line that cannot be read."""
-    try:
-        lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line]  # not at U+2028
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"samples cannot be read from {path}: {error}; run evaluation.generate first") from error
-    rows = []
-    for number, line in enumerate(lines, 1):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path}, line {number} is not JSON ({error.msg}); generate it again") from error
-    return rows
-
-
 def table(rows: list[Row], readings: NDArray[np.float64]) -> pd.DataFrame:
-    """One row per response: keys, scores of the text, columns of the divergence `(N, 5)`; all scores float64."""
+    """One row per response: keys, scores of the text, columns of the divergence `(N, 6)`; all scores float64."""
     scores = pd.DataFrame([text_scores(row) for row in rows], columns=list(TEXT_SCORES), dtype="float64")
     keys = {
         "test": pd.array([row["test"] for row in rows], dtype="str"),
@@ -109,7 +97,7 @@ def table(rows: list[Row], readings: NDArray[np.float64]) -> pd.DataFrame:
         "sample": np.array([row["sample"] for row in rows], dtype="int64"),
     }
     whole = pd.concat([pd.DataFrame(keys), scores, pd.DataFrame(readings, columns=KL_COLUMNS)], axis=1)
-    return whole[[*KEYS, "correct", "extracted", "finished", "tokens", *KL_COLUMNS, "reasoning", "sound"]]
+    return whole[[*KEYS, "correct", "equivalent", "extracted", "finished", "tokens", *KL_COLUMNS, "reasoning", "sound"]]
 
 
 def text_scores(row: Row) -> dict[str, float]:
@@ -117,6 +105,7 @@ def text_scores(row: Row) -> dict[str, float]:
     response = row["response"]
     scores = {
         "correct": float(is_correct(response, row["answer"])),
+        "equivalent": float(is_equivalent(response, row["answer"])),
         "extracted": float(extract(response) is not None),
         "finished": float(row["finished"]),
         "tokens": float(len(row["tokens"])) if row["tokens"] else np.nan,
@@ -131,7 +120,7 @@ def text_scores(row: Row) -> dict[str, float]:
 
 def measure(rows: list[Row], policy: str, teacher: str, dtype: str, micro_tokens: int) -> Measured:
     """Mean, sum and largest running mean of the exact per-token KL(policy || teacher), and its k1 and k3
-    estimates (means per token), `(N, 5)`; and that KL token by token.
+    estimates (means per token), and the share of tokens at the teacher's floor, `(N, 6)`; and that KL by token.
 
     Responses of similar length share a pass of at most `micro_tokens` tokens, so memory is bounded. Rows
     without tokens stay NaN. Raises `UserError` where the two models have different vocabularies.
@@ -150,12 +139,16 @@ def measure(rows: list[Row], policy: str, teacher: str, dtype: str, micro_tokens
     student, reference = load_policy(policy, dtype), load_policy(teacher, dtype)
     ids = {text: encode(tokenizer, text) for text in dict.fromkeys(row["prompt"] for row in rows)}
     prompts, responses = [ids[row["prompt"]] for row in rows], [row["tokens"] for row in rows]
+    largest = max((max(response) for response in responses if response), default=0)
+    if largest >= student.get_input_embeddings().num_embeddings:
+        raise UserError(f"the samples hold token {largest}, which '{policy}' does not know; generate them again")
     found = Measured.undefined(len(rows))
     for chosen in _micro_batches(prompts, responses, micro_tokens):
         rollouts = forced([prompts[i] for i in chosen], [rows[i] for i in chosen], student.device)
         kl = {name: values.double() for name, values in token_kl(student, reference, rollouts).items()}
         costs = response_costs(kl["exact"], rollouts.mask)
-        columns = [costs[name] for name in READINGS] + [mean_over_tokens(kl[e], rollouts.mask) for e in ESTIMATORS]
+        columns = [costs[name] for name in READINGS]
+        columns += [mean_over_tokens(kl[name], rollouts.mask) for name in (*ESTIMATORS, FLOORED)]
         found.readings[chosen] = torch.stack(columns, 1).cpu().numpy()
         for i, values in zip(chosen, kl["exact"].cpu().numpy(), strict=True):
             found.per_token[i] = values[: len(responses[i])]
@@ -178,7 +171,7 @@ def write_tokens(rows: list[Row], measured: Measured, policy: str | None, path: 
                 kept = {"test": row["test"], "prompt_id": row["prompt_id"], "sample": row["sample"]}
                 texts = token_texts(tokenizer, row["tokens"])
                 lines.append(json.dumps({**kept, "tokens": texts, "kl": np.round(kl, 5).tolist()}, ensure_ascii=False))
-    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    write_whole(path, "".join(line + "\n" for line in lines))
 
 
 def token_texts(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[str]:

@@ -13,7 +13,7 @@ from statsmodels.stats.multitest import multipletests
 from evaluation import paired
 from evaluation.collected import Collected, Row
 from evaluation.pairwise import net_wins, overall
-from evaluation.statistics import p_value
+from evaluation.statistics import p_value, smallest_resolved
 
 ALPHA = 0.05
 POWER = 0.8
@@ -70,7 +70,29 @@ def resolution(size: Collected) -> str:
         return ""
     return (
         f"Smallest true difference between two trained rows that this design finds with {100 * POWER:.0f} % power (5 % "
-        f"level, paired): {', '.join(parts)} (rates in percentage points, KL in nats; from the neighbouring rows)."
+        f"level; (t_0.975 + t_0.8) standard errors of the paired difference): {', '.join(parts)} (rates in percentage "
+        "points, KL in nats; from the neighbouring rows)."
+    )
+
+
+def cost_resolution(size: Collected) -> str:
+    """The smallest difference in operations and wall time between two trained rows that the seeds can resolve."""
+    costs, found = size.costs.set_index("run"), dict[str, list[float]]()
+    for pair in size.pairs:
+        rows = [row for row in size.rows(pair, "method") if row.finished]
+        for one, other in pairwise(rows):
+            runs = {run.seed: run.run for run in other.finished}
+            both = [(run.run, runs[run.seed]) for run in one.finished if run.seed in runs]
+            for name, key in (("operations", "flops"), ("wall time", "wall_s")):
+                saved = [1.0 - costs[key].get(a, np.nan) / costs[key].get(b, np.nan) for a, b in both]
+                if len(saved) > 1 and np.isfinite(saved).all():
+                    found.setdefault(name, []).append(100.0 * smallest_resolved(np.array(saved)[None, :, None]))
+    if not found:
+        return "One seed: no difference in cost can be told from chance."
+    parts = [f"{name} {_range(values, 1)} %" for name, values in found.items()]
+    return (
+        f"Smallest true difference between two rows that the seeds resolve with {100 * POWER:.0f} % power, as a share "
+        f"of the other row's ((t_0.975 + t_0.8) standard errors over seeds, paired): {', '.join(parts)}."
     )
 
 

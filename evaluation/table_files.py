@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from evaluation import sources
 from evaluation.statistics import Estimate
+from training.errors import UserError
 
 CSV_HEADER = ["group", "row", "column", "unit", "estimate", "low", "high", "prompts", "samples", "seeds", "text"]
 MISSING = "\N{EN DASH}"
@@ -25,13 +27,17 @@ Cell = Estimate | float | str | None  # a plain number is a bound, a count or a 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its key in the CSV, heading, unit and decimals. `printed=False` keeps it to the CSV."""
+    """A column: its key in the CSV, heading, unit and decimals. `printed=False` keeps it to the CSV.
+
+    `compared`: its cells rest on the other rows of their group as well.
+    """
 
     key: str
     heading: str
     unit: str = ""
     digits: int = 1
     printed: bool = True
+    compared: bool = False
 
     def show(self, cell: Cell) -> str:
         """A cell as people read it; estimates are already in the column's unit."""
@@ -49,13 +55,15 @@ class Column:
 class Line:
     """A row; `gap`, where set, is printed across the row instead of cells ("failed: why").
 
-    `marks` are printed after the cells of their columns, e.g. "*"; the caption says what they mean.
+    `marks` are printed after the cells of their columns, e.g. "*"; the caption says what they mean. `runs` are the
+    ids of the runs that the cells rest on.
     """
 
     label: str
     cells: dict[str, Cell] = field(default_factory=dict)
     gap: str = ""
     marks: dict[str, str] = field(default_factory=dict)
+    runs: tuple[str, ...] = ()
 
     def show(self, column: Column) -> str:
         """The cell of a column as people read it, with its mark."""
@@ -77,6 +85,16 @@ class Table:
         """The columns of the human forms."""
         return tuple(column for column in self.columns if column.printed)
 
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Ids of all runs that the table rests on."""
+        return sources.union(line.runs for _, lines in self.groups for line in lines)
+
+    @property
+    def sources(self) -> str:
+        """The line that ends every form of the table."""
+        return sources.line(self.runs)
+
 
 def _number(value: float, digits: int) -> str:
     """Fixed decimals; an exponent where those would show nothing, but not for rounding errors below 1e-6."""
@@ -86,7 +104,7 @@ def _number(value: float, digits: int) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """The tidy long form: one line per cell, full precision."""
+    """The tidy long form: one line per cell, full precision; the last line names the runs as its text."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_HEADER)
@@ -102,13 +120,14 @@ def to_csv(table: Table) -> str:
                     numbers[0] = repr(cell)
                 shown = line.gap or line.show(column)
                 writer.writerow([group, line.label, column.key, column.unit, *numbers, shown])
+    writer.writerow(["", "Runs", "runs", *[""] * 7, table.sources])
     return text.getvalue()
 
 
 def to_markdown(table: Table) -> str:
-    """A title, the caption and one pipe table; groups are rows in bold."""
+    """A title, the caption, one pipe table (groups are rows in bold) and the line that names the runs."""
     columns = table.printed
-    rows = [["", *(column.heading for column in columns)], [":--", *("--:" for _ in columns)]]
+    rows = [["", *(_md(column.heading) for column in columns)], [":--", *("--:" for _ in columns)]]
     for group, lines in table.groups:
         if group:
             rows.append([f"**{_md(group)}**", *("" for _ in columns)])
@@ -117,7 +136,7 @@ def to_markdown(table: Table) -> str:
             shown = [line.gap, *[""] * (len(columns) - 1)] if line.gap else cells
             rows.append([_md(line.label), *(_md(cell) for cell in shown)])
     body = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-    return f"## {table.title}\n\n{table.caption}\n\n{body}\n"
+    return f"## {_line(table.title)}\n\n{_line(table.caption)}\n\n{body}\n\n{_md(table.sources)}\n"
 
 
 def to_latex(table: Table) -> str:
@@ -135,7 +154,8 @@ def to_latex(table: Table) -> str:
             cells = [_tex(row.show(column)) for column in columns]
             gap = rf"\multicolumn{{{len(columns)}}}{{l}}{{{_tex(row.gap)}}}"
             lines.append(" & ".join([_tex(row.label), *([gap] if row.gap else cells)]) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", r"\end{table}", ""])
+    ending = [r"\bottomrule", r"\end{tabular}}", rf"\par\smallskip{{\footnotesize {_tex(table.sources)}}}"]
+    return "\n".join([*lines, *ending, r"\end{table}", ""])
 
 
 def files(tables: Iterable[Table]) -> dict[str, str]:
@@ -161,7 +181,12 @@ def replace_folder(out: Path, files: dict[str, str]) -> None:
 
 
 def _md(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+    return _line(text).replace("\\", "\\\\").replace("|", "\\|")
+
+
+def _line(text: str) -> str:
+    """On one line, whatever ends lines elsewhere (U+2028, a form feed)."""
+    return " ".join(text.split())
 
 
 _TEX = {c: "\\" + c for c in "&%$#_{}"} | {
@@ -184,16 +209,29 @@ class Printed:
     caption: str
     heading: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    sources: str
 
 
 def read_markdown(path: Path) -> Printed:
-    """The inverse of `to_markdown`, so that the report shows the very cells of the table files."""
-    title, text, *pipes = [line for line in path.read_text(encoding="utf-8").splitlines() if line]
+    """The inverse of `to_markdown`, so that the report shows the very cells of the table files.
+
+    Raises `UserError` where the file is not one of those.
+    """
+    try:
+        title, text, *pipes, ending = [line for line in path.read_text(encoding="utf-8").split("\n") if line]
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is no table as evaluation.tables writes it ({error}); write it again") from error
     rows = [_split(line) for line in pipes]
-    return Printed(path.stem, title.removeprefix("## "), text, rows[0], tuple(rows[2:]))
+    if len(rows) < 2 or len({len(row) for row in rows}) > 1:
+        raise UserError(f"{path} is no table as evaluation.tables writes it: rows differ in cells; write it again")
+    return Printed(path.stem, title.removeprefix("## "), text, rows[0], tuple(rows[2:]), _unescaped(ending))
 
 
 def _split(line: str) -> tuple[str, ...]:
     """Cells of a pipe row, unescaped."""
-    cells = re.split(r"(?<!\\) \| ", line.removeprefix("| ").removesuffix(" |"))
-    return tuple(re.sub(r"\\(.)", r"\1", cell.strip()) for cell in cells)
+    cells = line.removeprefix("| ").removesuffix(" |").split(" | ")  # within a cell it is " \\| "
+    return tuple(_unescaped(cell.strip()) for cell in cells)
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text)

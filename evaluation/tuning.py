@@ -11,17 +11,20 @@ written into the study's config by hand; this table says why.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from evaluation.collect import Collection
 from evaluation.statistics import Array, Estimate, mean_interval
 from evaluation.table_files import Cell, Column, Line, Table, replace_folder, to_csv, to_markdown
 from training.errors import cli
+from training.json_files import read_object, read_rows
+from training.schema import read_params
 
 LAST_SHARE = 0.25
+AGAIN = "train the run again"
 TITLE = "Learning rates"
 CAPTION = (
     "Objective of each row on validation prompts, mean over the last quarter of the updates, with 95 % interval over "
@@ -37,7 +40,7 @@ COLUMNS = (
 
 def last_quarter(curves: Path) -> dict[str, Array]:
     """Reward and KL of the monitor's last measurements, each `(1, prompts, measurements)`."""
-    rows = [json.loads(line) for line in curves.read_text(encoding="utf-8").splitlines()]
+    rows = read_rows(curves, {"step": int, "reward": list, "kl_mean": list}, AGAIN)
     last = rows[-1]["step"]
     late = [row for row in rows if row["step"] > (1 - LAST_SHARE) * last]
     keys = {"reward": "reward", "kl": "kl_mean"}
@@ -58,7 +61,7 @@ def objective(kind: str, settings: dict[str, Any], measured: dict[str, Array], d
 
 def line(run: dict[str, Any], runs: Path, d: float) -> tuple[str, Line, float]:
     """A run's row of settings, its line in the table, and its objective's mean (minus infinity if it failed)."""
-    record = json.loads((runs / run["run"] / "run.json").read_text(encoding="utf-8"))
+    record = read_object(runs / run["run"] / "run.json", {"status": str}, AGAIN)
     shown = [part for part in run["setting"].split(", ") if part and not part.startswith("lr=")]
     name = " ".join([run["label"], *shown])
     rate = f"{record['train']['lr']:g}"
@@ -77,7 +80,10 @@ def line(run: dict[str, Any], runs: Path, d: float) -> tuple[str, Line, float]:
 def table(params: dict[str, Any], runs: Path) -> Table:
     """All rates of all rows, the best of each row starred."""
     groups: dict[str, list[tuple[Line, float]]] = {}
-    thresholds = {n: json.loads(Path(p["threshold"]).read_text())["d"] for n, p in params["pairs"].items()}
+    thresholds = {
+        n: read_object(Path(p["threshold"]), {"d": float}, "run study.threshold")["d"]
+        for n, p in params["pairs"].items()
+    }
     for run in params["runs"]:
         if run["trained"]:
             name, made, value = line(run, runs, thresholds[run["pair"]])
@@ -93,11 +99,11 @@ def table(params: dict[str, Any], runs: Path) -> Table:
 def main(argv: list[str] | None = None) -> None:
     """Command line of the tuning rule."""
     parser = argparse.ArgumentParser(description="Write the table behind the choice of learning rates.")
-    parser.add_argument("--params", required=True, type=json.loads)
+    parser.add_argument("--params", required=True, help="JSON text or file: what the plan says of the size")
     parser.add_argument("--runs", required=True, type=Path)
     parser.add_argument("--out", required=True, type=Path)
     given = parser.parse_args(argv)
-    made = table(given.params, given.runs)
+    made = table(read_params(Collection, given.params).model_dump(), given.runs)
     replace_folder(given.out, {"tuning.csv": to_csv(made), "tuning.md": to_markdown(made)})
 
 

@@ -2,43 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
 import pandas as pd
+from matplotlib.figure import Figure
 
 from evaluation.captions import setting
 from evaluation.collected import Collected, Row, counts
-from evaluation.figures.style import Drawn, finish, fold, grid, looks, mark_level
+from evaluation.figures.style import Drawn, finish, fold, grid, looks, mark_level, shown_runs
 
 TITLE = "Training curves"
 PANELS = (("reward", "reward (share correct)"), ("kl", "mean KL per token (nats)"), ("satisfied", "satisfied %"))
 
 
+@dataclass(frozen=True)
+class Panels:
+    """What `panels` drew: the figure, its axes, and the counts that its caption names."""
+
+    figure: Figure
+    axes: Any
+    seeds: set[int]
+    responses: set[int]
+    labels: set[str]
+
+
 def draw(size: Collected) -> Drawn:
     """A row of three panels per pair: mean over seeds, band from the lowest to the highest seed."""
+    drawn = panels(size, "step", lambda row: 1.0)
+    text = _caption(size, drawn.seeds, drawn.responses)
+    figure = finish(drawn.figure, drawn.axes, TITLE, text, len(drawn.labels))
+    return Drawn("curves", TITLE, text, figure, shown_runs(size, "method"))
+
+
+def panels(size: Collected, over: str, per_step: Callable[[Row], float | None]) -> Panels:
+    """The curves `over` something of which a step takes `per_step` of the row (None: the row is left out)."""
     figure, axes = grid(size, len(PANELS), sharey=False)
-    seeds, responses, labels = set(), set(), set()
+    drawn = Panels(figure, axes, set(), set(), set())
     for line, (name, pair) in zip(axes, size.pairs.items(), strict=True):
         rows = size.rows(name, "method")
         look = looks(rows)
         for row in rows:
-            curves = by_seed(size, row)
-            if curves.empty:
+            curves, unit = by_seed(size, row), per_step(row)
+            if curves.empty or unit is None:
                 continue
-            seeds.add(curves["seed"].nunique())
-            responses |= set(curves["responses"])
-            labels.add(row.label)
+            drawn.seeds.add(curves["seed"].nunique())
+            drawn.responses.update(curves["responses"])
+            drawn.labels.add(row.label)
+            style = look[row.label]
             for axis, (key, _) in zip(line, PANELS, strict=True):
                 steps = curves.groupby("step")[key]
-                style = look[row.label]
-                axis.plot(steps.mean(), color=style.colour, linestyle=style.line, linewidth=1.6, label=row.label)
-                axis.fill_between(steps.mean().index, steps.min(), steps.max(), color=style.colour, alpha=0.13, lw=0)
+                x = steps.mean().index * unit
+                axis.plot(x, steps.mean(), color=style.colour, linestyle=style.line, linewidth=1.6, label=row.label)
+                axis.fill_between(x, steps.min(), steps.max(), color=style.colour, alpha=0.13, lw=0)
         for axis, (_, title) in zip(line, PANELS, strict=True):
-            axis.set(xlabel="step", title=title if len(size.pairs) == 1 else f"{title}, pair {name}")
+            axis.set(xlabel=over, title=title if len(size.pairs) == 1 else f"{title}, pair {name}")
         line[1].set_ylim(0, max(line[1].get_ylim()[1], 1.15 * pair.threshold.d))
         line[2].set_ylim(-3, 103)
         fold(line[1], "y", pair.threshold.d)
         mark_level(line[1], pair.threshold.d)
-    text = _caption(size, seeds, responses)
-    return Drawn("curves", TITLE, text, finish(figure, axes, TITLE, text, len(labels)))
+    return drawn
 
 
 def by_seed(size: Collected, row: Row) -> pd.DataFrame:

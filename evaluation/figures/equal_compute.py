@@ -2,53 +2,35 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from evaluation.captions import setting
 from evaluation.collected import Collected, Row, counts
 from evaluation.equal_compute import flops_per_step, limits
-from evaluation.figures.curves import PANELS, by_seed
-from evaluation.figures.style import D_LINE, Drawn, finish, fold, grid, looks, mark_level
+from evaluation.figures.curves import panels
+from evaluation.figures.style import D_LINE, Drawn, finish, shown_runs
 
 TITLE = "Training curves at equal compute"
 
 
 def draw(size: Collected) -> Drawn:
     """The panels of the training curves, over cumulative operations of student and teacher."""
-    figure, axes = grid(size, len(PANELS), sharey=False)
-    seeds, responses, labels = set(), set(), set()
-    for line, (name, pair) in zip(axes, size.pairs.items(), strict=True):
-        rows = size.rows(name, "method")
-        look = looks(rows)
-        for row in rows:
-            curves, per_step = by_seed(size, row), _per_step(size, row)
-            if curves.empty or per_step is None:
-                continue
-            seeds.add(curves["seed"].nunique())
-            responses |= set(curves["responses"])
-            labels.add(row.label)
-            style = look[row.label]
-            for axis, (key, _) in zip(line, PANELS, strict=True):
-                steps = curves.groupby("step")[key]
-                x = steps.mean().index * per_step / 1e12
-                axis.plot(x, steps.mean(), color=style.colour, linestyle=style.line, linewidth=1.6, label=row.label)
-                axis.fill_between(x, steps.min(), steps.max(), color=style.colour, alpha=0.13, lw=0)
+    drawn = panels(size, "TFLOPs, student and teacher", partial(_per_step, size))
+    for line, name in zip(drawn.axes, size.pairs, strict=True):
         common = limits(size, name)
-        for axis, (_, title) in zip(line, PANELS, strict=True):
-            axis.set(xlabel="TFLOPs, student and teacher", title=title if len(size.pairs) == 1 else f"{title}, {name}")
-            if common is not None:
+        if common is not None:
+            for axis in line:
                 axis.axvline(common.flops / 1e12, **{**D_LINE, "linestyle": ":"})
-        line[1].set_ylim(0, max(line[1].get_ylim()[1], 1.15 * pair.threshold.d))
-        line[2].set_ylim(-3, 103)
-        fold(line[1], "y", pair.threshold.d)
-        mark_level(line[1], pair.threshold.d)
-    text = _caption(size, seeds, responses)
-    return Drawn("equal_compute", TITLE, text, finish(figure, axes, TITLE, text, len(labels)))
+    text = _caption(size, drawn.seeds, drawn.responses)
+    figure = finish(drawn.figure, drawn.axes, TITLE, text, len(drawn.labels))
+    return Drawn("equal_compute", TITLE, text, figure, shown_runs(size, "method"))
 
 
 def _per_step(size: Collected, row: Row) -> float | None:
-    """Operations per update, mean over the row's seeds."""
+    """Operations per update in units of 1e12, mean over the row's seeds."""
     known = flops_per_step(size)
     found = [known[run.run] for run in row.finished if run.run in known]
-    return sum(found) / len(found) if found else None
+    return sum(found) / len(found) / 1e12 if found else None
 
 
 def _caption(size: Collected, seeds: set[int], responses: set[int]) -> str:

@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from evaluation.captions import caption
 from evaluation.collected import Collected, Pair, Row, Test
-from evaluation.figures.style import Drawn, Look, finish, grid, looks, mark_threshold
+from evaluation.figures.style import Drawn, Look, finish, grid, looks, mark_threshold, shown_runs
 from evaluation.measures import satisfaction
 from evaluation.statistics import Estimate
 
@@ -38,7 +38,8 @@ def draw(size: Collected) -> Drawn:
             unused.set_axis_off()
         line[0].set_ylabel("% of responses" if len(size.pairs) == 1 else f"% of responses, pair {name}")
     text = caption(size, WHAT, shown)
-    return Drawn("kl_distribution", TITLE, text, finish(figure, axes, TITLE, text, len(labels)))
+    runs = shown_runs(size, "method", "reference")
+    return Drawn("kl_distribution", TITLE, text, finish(figure, axes, TITLE, text, len(labels)), runs)
 
 
 def _panel(axis: Axes, size: Collected, rows: list[Row], test: Test, look: dict[str, Look]) -> dict[str, Estimate]:

@@ -6,10 +6,9 @@ from matplotlib.axes import Axes
 
 from evaluation.captions import caption
 from evaluation.collected import Collected, Test
-from evaluation.figures.score_vs_kl import points
-from evaluation.figures.style import Drawn, finish, fold, grid, looks, mark_threshold
+from evaluation.figures.score_vs_kl import panels
+from evaluation.figures.style import Drawn, finish, shown_runs
 from evaluation.pareto import front
-from evaluation.statistics import Estimate
 from evaluation.tables.pareto import point_of
 
 TITLE = "Pareto fronts"
@@ -23,28 +22,12 @@ WHAT = (
 
 def draw(size: Collected) -> Drawn:
     """One panel per pair and test set."""
-    figure, axes = grid(size, max(len(pair.tests) for pair in size.pairs.values()))
-    shown: list[Estimate] = []
-    labels: set[str] = set()
+    figure, axes, shown, labels = panels(size, "method")
     for line, (name, pair) in zip(axes, size.pairs.items(), strict=True):
-        rows = size.rows(name, "method")
-        look = looks(size.rows(name, "method", "reference"))
-        for axis, test in zip(line, pair.tests, strict=False):
-            drawn = points(axis, size, rows, test, look)
-            axis.set(title=test.title, xlabel="mean KL per token (nats)")
-            axis.update_datalim([(pair.threshold.d, axis.dataLim.y0)])
-            axis.autoscale_view()
-            fold(axis, "x", pair.threshold.d)
-            mark_threshold(axis, pair.threshold.d)
-            shown += drawn.values()
-            labels |= drawn.keys()
-        for unused in line[len(pair.tests) :]:
-            unused.set_axis_off()
         for axis, test in zip(line, pair.tests, strict=False):  # the panels share their scale, known only now
             _front(axis, size, name, test)
-        line[0].set_ylabel(f"FAC %, pair {name}" if len(size.pairs) > 1 else "FAC %")
     text = caption(size, WHAT, shown)
-    return Drawn("pareto", TITLE, text, finish(figure, axes, TITLE, text, len(labels)))
+    return Drawn("pareto", TITLE, text, finish(figure, axes, TITLE, text, labels), shown_runs(size, "method"))
 
 
 def _front(axis: Axes, size: Collected, pair: str, test: Test) -> None:

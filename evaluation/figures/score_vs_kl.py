@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from evaluation import measures
 from evaluation.captions import caption
 from evaluation.collected import Collected, Row, Test
-from evaluation.figures.style import Drawn, Look, error_bars, finish, fold, grid, looks, mark_threshold
+from evaluation.figures.style import Drawn, Look, error_bars, finish, fold, grid, looks, mark_threshold, shown_runs
 from evaluation.statistics import Estimate
 
 TITLE = "Score against divergence"
@@ -20,13 +23,21 @@ WHAT = (
 
 def draw(size: Collected) -> Drawn:
     """One panel per pair and test set, a point with both intervals per row."""
+    figure, axes, shown, labels = panels(size, "method", "reference")
+    text = caption(size, WHAT, shown)
+    runs = shown_runs(size, "method", "reference")
+    return Drawn("score_vs_kl", TITLE, text, finish(figure, axes, TITLE, text, labels), runs)
+
+
+def panels(size: Collected, *kinds: str) -> tuple[Figure, Any, list[Estimate], int]:
+    """The points of the rows of these kinds; with the FACs drawn, and how many labels there are."""
     figure, axes = grid(size, max(len(pair.tests) for pair in size.pairs.values()))
     shown: list[Estimate] = []
     labels: set[str] = set()
     for line, (name, pair) in zip(axes, size.pairs.items(), strict=True):
-        rows = size.rows(name, "method", "reference")
+        look = looks(size.rows(name, "method", "reference"))
         for axis, test in zip(line, pair.tests, strict=False):
-            drawn = points(axis, size, rows, test, looks(rows))
+            drawn = points(axis, size, size.rows(name, *kinds), test, look)
             axis.set(title=test.title, xlabel="mean KL per token (nats)")
             axis.update_datalim([(pair.threshold.d, axis.dataLim.y0)])
             axis.autoscale_view()
@@ -37,8 +48,7 @@ def draw(size: Collected) -> Drawn:
         for unused in line[len(pair.tests) :]:
             unused.set_axis_off()
         line[0].set_ylabel(f"FAC %, pair {name}" if len(size.pairs) > 1 else "FAC %")
-    text = caption(size, WHAT, shown)
-    return Drawn("score_vs_kl", TITLE, text, finish(figure, axes, TITLE, text, len(labels)))
+    return figure, axes, shown, len(labels)
 
 
 def points(axis: Axes, size: Collected, rows: list[Row], test: Test, look: dict[str, Look]) -> dict[str, Estimate]:

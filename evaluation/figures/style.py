@@ -23,6 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
+from evaluation import sources
 from evaluation.collected import Collected, Row
 from evaluation.statistics import Estimate
 
@@ -32,12 +33,22 @@ COLOURS = {
     "gkd": "#009E73",
     "grpo": "#CC79A7",
     "minillm": "#E69F00",
+    "dual_lagrangian": "#56B4E9",
+    "worst_case": "#7A0177",
+    "sft": "#B5A400",
+    "seqkd": "#8C564B",
+    "trl_grpo": "#40B0A6",
+    "trl_distillation": "#5D3A9B",
     "teacher": "#000000",
     "student": "#7F7F7F",
 }
-SPARE = ("#56B4E9", "#8C564B", "#F0E442", "#5D3A9B", "#40B0A6")
-MARKERS = {"cmdp": "o", "gkd": "s", "grpo": "D", "minillm": "P", "teacher": "*", "student": "X"}
-SETTING_MARKERS = ("v", "^", "<", ">", "p", "h")
+SPARE = ("#A6761D", "#66A61E", "#E7298A", "#1B4F72", "#999933")
+MARKERS = {
+    "cmdp": "o", "gkd": "s", "grpo": "D", "minillm": "P", "teacher": "*", "student": "X", "dual_lagrangian": "d",
+    "sft": "8", "seqkd": "H", "trl_grpo": "h", "trl_distillation": "p",
+}  # fmt: skip
+Marker = str | tuple[int, int, int]  # a name, or (points of a star, 1, angle)
+SETTING_MARKERS: tuple[Marker, ...] = ("v", "^", "<", ">", (4, 1, 0), (5, 1, 36), (4, 1, 45), (6, 1, 0))
 SPARE_MARKERS = ("d", "H", "8", "p", "h")
 D_LINE: dict[str, Any] = {"color": "#444444", "linestyle": (0, (5, 3)), "linewidth": 1.2, "zorder": 1}
 D_NAME: dict[str, Any] = {
@@ -45,6 +56,8 @@ D_NAME: dict[str, Any] = {
     "bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.0},
 }  # fmt: skip
 PANEL = 3.6  # inches
+LINE = 0.17  # inches, of small type
+CAPTIONS = "captions.json"
 
 
 @dataclass(frozen=True)
@@ -52,18 +65,24 @@ class Look:
     """Colour, marker and line style of one row, the same in every figure."""
 
     colour: str
-    marker: str
+    marker: Marker
     line: str | tuple[int, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A finished figure with what must be said about it."""
+    """A finished figure with what must be said about it; `runs` are the ids of the runs it shows."""
 
     name: str
     title: str
     caption: str
     figure: Figure
+    runs: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> str:
+        """The line that ends the figure."""
+        return sources.line(self.runs, CAPTIONS)
 
 
 def use_style() -> None:
@@ -87,12 +106,17 @@ def use_style() -> None:
     )
 
 
+def shown_runs(size: Collected, *kinds: str) -> tuple[str, ...]:
+    """Ids of the runs behind the rows of these kinds, as far as they finished."""
+    return sources.union(row.ids for pair in size.pairs for row in size.rows(pair, *kinds) if row.finished)
+
+
 def looks(rows: Sequence[Row]) -> dict[str, Look]:
     """Look of every row by label. Unknown methods take spare colours in the order of their names."""
     strangers = sorted({row.method for row in rows} - set(COLOURS))
     spare = {name: SPARE[i % len(SPARE)] for i, name in enumerate(strangers)}
     shapes = {name: SPARE_MARKERS[i % len(SPARE_MARKERS)] for i, name in enumerate(strangers)}
-    found = {}
+    found, several = {}, list(dict.fromkeys(row.method for row in rows if row.setting))
     for row in rows:
         settings = list(dict.fromkeys(r.setting for r in rows if r.method == row.method))
         base = COLOURS.get(row.method) or spare[row.method]
@@ -100,13 +124,14 @@ def looks(rows: Sequence[Row]) -> dict[str, Look]:
             found[row.label] = Look(base, MARKERS.get(row.method) or shapes.get(row.method, "o"), "-")
             continue
         place = settings.index(row.setting)
-        marker = SETTING_MARKERS[place % len(SETTING_MARKERS)]
+        first = 4 * several.index(row.method) if row.setting else 0  # the second such method has markers of its own
+        marker = SETTING_MARKERS[(first + place) % len(SETTING_MARKERS)]
         dashes = ("-", (0, (6, 2)), (0, (3, 2)), (0, (1, 1)))[place % 4]
-        found[row.label] = Look(_shade(base, place, len(settings)), marker, dashes)
+        found[row.label] = Look(shade(base, place, len(settings)), marker, dashes)
     return found
 
 
-def _shade(base: str, place: int, many: int) -> str:
+def shade(base: str, place: int, many: int) -> str:
     """Light for the first setting, dark for the last, always the same hue."""
     amount = 0.55 - 1.0 * place / (many - 1)
     target = 1.0 if amount > 0 else 0.0
@@ -114,10 +139,12 @@ def _shade(base: str, place: int, many: int) -> str:
     return to_hex((red, green, blue))
 
 
-def grid(size: Collected, columns: int, sharey: bool = True, height: float = PANEL) -> tuple[Figure, Any]:
-    """A figure with a row of panels per pair; axes as an array (pairs, columns)."""
+def grid(
+    size: Collected, columns: int, sharey: bool = True, height: float = PANEL, rows: int = 0
+) -> tuple[Figure, Any]:  # fmt: skip
+    """A figure with a row of panels per pair, or `rows` rows; axes as an array (rows, columns)."""
     use_style()
-    rows = len(size.pairs)
+    rows = rows or len(size.pairs)
     figure, axes = plt.subplots(
         rows, columns, figsize=(PANEL * columns, height * rows), sharey="row" if sharey else False, squeeze=False
     )
@@ -161,17 +188,20 @@ def fold(axis: Axes, which: Literal["x", "y"], d: float) -> None:
 
 
 def finish(figure: Figure, axes: Any, title: str, caption: str, entries: int = 0) -> Figure:
-    """Title above; a shared legend (if `entries` > 0) and the caption below, outside the panels."""
+    """Title above; a shared legend (if `entries` > 0) and the caption below, outside the panels.
+
+    Below the caption there is room for one line, which `save` fills with the names of the runs.
+    """
     width, height = figure.get_size_inches()
     text = textwrap.fill(caption, int(width * 15.5))
     lines = text.count("\n") + 1
     columns = max(1, min(entries, int(width / 1.9)))
     legend = 0.27 * -(-entries // columns) if entries else 0.0
-    below, above = 0.17 * lines + 0.1, 0.4
+    below, above = LINE * (lines + 1) + 0.1, 0.4
     total = height + below + above + legend
     figure.set_size_inches(width, total)
     figure.text(0.01, 1 - 0.08 / total, title, ha="left", va="top", fontsize="large", fontweight="bold")
-    figure.text(0.01, 0.06 / total, text, ha="left", va="bottom", fontsize=8, color="#333333")
+    figure.text(0.01, (0.06 + LINE) / total, text, ha="left", va="bottom", fontsize=8, color="#333333")
     if entries:
         handles, labels = _legend_entries(axes)
         figure.legend(handles, labels, loc="lower center", bbox_to_anchor=(0.5, below / total), ncols=columns,
@@ -189,13 +219,21 @@ def _legend_entries(axes: Any) -> tuple[list[Any], list[str]]:
 
 
 def save(drawn: Drawn, out: Path) -> None:
-    """`<name>.png` and `<name>.pdf` without dates or versions, so that equal input gives equal bytes."""
-    drawn.figure.savefig(out / f"{drawn.name}.png", dpi=150, metadata={"Software": None})
+    """`<name>.png` and `<name>.pdf` without dates or versions, so that equal input gives equal bytes.
+
+    The last line says what runs the figure comes from; where that is a number, `captions.json` lists them.
+    """
+    width, height = drawn.figure.get_size_inches()
+    said = textwrap.shorten(drawn.sources, int(width * 19), placeholder=f" ..., listed in {CAPTIONS}.")
+    drawn.figure.text(0.01, 0.05 / height, said, ha="left", va="bottom", fontsize=6.5, color="#555555")
+    drawn.figure.savefig(out / f"{drawn.name}.png", dpi=150, metadata={"Software": None, "Source": drawn.sources})
     drawn.figure.savefig(out / f"{drawn.name}.pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
     plt.close(drawn.figure)
 
 
 def save_captions(drawn: Sequence[Drawn], out: Path) -> None:
-    """`captions.json`: title and caption of every figure, for the report."""
-    content = {d.name: {"title": d.title, "caption": d.caption} for d in drawn}
-    (out / "captions.json").write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    """`captions.json`: title, caption and runs of every figure, for the report."""
+    content = {
+        d.name: {"title": d.title, "caption": d.caption, "sources": d.sources, "runs": list(d.runs)} for d in drawn
+    }
+    (out / CAPTIONS).write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -6,13 +6,13 @@ from matplotlib.axes import Axes
 
 from evaluation.captions import caption
 from evaluation.collected import Collected, Row, Test
-from evaluation.figures.style import Drawn, error_bars, finish, grid, looks
-from evaluation.pairwise import overall
+from evaluation.figures.style import Drawn, error_bars, finish, grid, looks, shown_runs
+from evaluation.pairwise import judge_name, overall
 from evaluation.statistics import Estimate
 
 TITLE = "Reasoning win rates"
 WHAT = (
-    "Reasoning win rate (filled) and loss rate (open) by the exact step verifier, mean over the other trained "
+    "Reasoning win rate (filled) and loss rate (open) by {judge}, mean over the other trained "
     "rows; the rest are ties. Bars: 95 % intervals over seeds, prompts and samples."
 )
 
@@ -34,8 +34,9 @@ def draw(size: Collected) -> Drawn:
         line[0].set_ylim(len(rows) - 0.5, -0.5)
         if len(size.pairs) > 1:
             line[0].set_ylabel(f"pair {name}")
-    text = caption(size, WHAT, shown)
-    return Drawn("win_rates", TITLE, text, finish(figure, axes, TITLE, text))
+    text = caption(size, WHAT.format(judge=judge_name(size)), shown)
+    runs = shown_runs(size, "method", "reference")
+    return Drawn("win_rates", TITLE, text, finish(figure, axes, TITLE, text), runs)
 
 
 def _panel(axis: Axes, size: Collected, rows: list[Row], test: Test) -> list[Estimate]:

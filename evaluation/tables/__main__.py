@@ -11,14 +11,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from evaluation import sources
 from evaluation.collected import Collected, read
 from evaluation.controls import controls_table
+from evaluation.quality import document, findings
 from evaluation.table_files import Table, files, replace_folder
 from evaluation.tables.claims import claims_table
 from evaluation.tables.cost import cost_table
 from evaluation.tables.differences import differences_table
 from evaluation.tables.equal_compute import equal_compute_table
 from evaluation.tables.intervals import intervals_table
+from evaluation.tables.judges import judge_tables
 from evaluation.tables.kl_estimators import kl_estimators_table
 from evaluation.tables.main import main_table, readings_table
 from evaluation.tables.pareto import feasible_table, pareto_table
@@ -28,7 +31,7 @@ from training.errors import cli
 
 
 def all_tables(size: Collected, theory: Path | None = None) -> list[Table]:
-    """Every table; `theory` is the folder that evaluation.theory wrote, which one claim needs."""
+    """Every table, those of judges where any judged; one claim needs `theory`, written by evaluation.theory."""
     makers = (
         main_table,
         satisfaction_table,
@@ -43,17 +46,22 @@ def all_tables(size: Collected, theory: Path | None = None) -> list[Table]:
         cost_table,
         controls_table,
     )
-    return [*(make(size) for make in makers), claims_table(size, theory)]
+    return [*(make(size) for make in makers), *judge_tables(size), claims_table(size, theory)]
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Command line: `--collected DIR [--theory DIR] --out DIR`."""
+    """Command line: `--collected DIR [--theory DIR] --out DIR [--quality FILE]`."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.tables", description=__doc__)
     parser.add_argument("--collected", required=True, type=Path, help="folder written by evaluation.collect")
     parser.add_argument("--out", required=True, type=Path, help="folder to write, replaced as a whole")
     parser.add_argument("--theory", type=Path, help="folder written by evaluation.theory")
+    parser.add_argument("--quality", type=Path, help="Markdown file to write: what to know before trusting the tables")
     given = parser.parse_args(argv)
-    replace_folder(given.out, files(all_tables(read(given.collected), given.theory)))
+    size = read(given.collected)
+    made = all_tables(size, given.theory)
+    replace_folder(given.out, {**files(made), sources.BESIDE: sources.of_tables(size, made)})
+    if given.quality:
+        given.quality.write_text(document(size, findings(size, made)), encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from evaluation.captions import row_label
 from evaluation.collected import Collected
+from evaluation.significance import cost_resolution
 from evaluation.statistics import seed_interval
-from evaluation.table_files import Cell, Column, Line, Table
-from evaluation.tables.layout import Group, table
+from evaluation.table_files import Cell, Column, Table
+from evaluation.tables.layout import Group, row_line, table
 
 COSTS: tuple[tuple[Column, float], ...] = (
     (Column("wall_s", "Wall s", "s"), 1.0),
     (Column("generate_s", "Generation s", "s"), 1.0),
+    (Column("token_ms", "Sampling ms/token", "ms per generated token", 2), 1.0),
     (Column("teacher_s", "Teacher s", "s"), 1.0),
     (Column("student_s", "Student s", "s"), 1.0),
     (Column("tokens_generated", "Generated ktok", "thousand tokens", 0), 1e-3),
@@ -21,13 +22,15 @@ COSTS: tuple[tuple[Column, float], ...] = (
 )
 WHAT = (
     "Cost of training one run (evaluation not included): mean over seeds with a 95 % t interval over seeds. "
-    "FLOPs are estimated from parameters and tokens."
+    "FLOPs are estimated from parameters and tokens. Sampling is what a policy needs in use too, with Sauté's teacher."
 )
 
 
 def cost_table(size: Collected) -> Table:
     """What training cost, per run."""
     costs = size.costs.set_index("run")
+    generated = costs["tokens_generated"].where(costs["tokens_generated"] > 0)
+    costs = costs.assign(token_ms=1e3 * costs["generate_s"] / generated)
     groups: list[Group] = []
     for pair in size.pairs:
         lines = []
@@ -37,6 +40,7 @@ def cost_table(size: Collected) -> Table:
             for column, unit in COSTS:
                 values = costs.loc[runs, column.key].dropna().to_numpy(dtype=float) * unit
                 cells[column.key] = seed_interval(values) if len(values) else None
-            lines.append(Line(row_label(row), cells, row.gap))
+            lines.append(row_line(row, cells, row.gap))
         groups.append((f"Pair {pair}", tuple(lines)))
-    return table(size, "cost", "Training cost", WHAT, tuple(column for column, _ in COSTS), groups)
+    what, columns = f"{WHAT} {cost_resolution(size)}", tuple(column for column, _ in COSTS)
+    return table(size, "cost", "Training cost", what, columns, groups)

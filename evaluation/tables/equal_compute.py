@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.captions import row_label
 from evaluation.collected import Collected, Row, counts
 from evaluation.equal_compute import Limits, Point, at_budget, at_steps, flops_per_step, limits
 from evaluation.statistics import seed_interval
 from evaluation.table_files import Cell, Column, Line, Table
-from evaluation.tables.layout import Group, percent, table
+from evaluation.tables.layout import Group, percent, row_line, table
 
 COLUMNS = (
     Column("per_step", "GFLOPs per step", "10^9 operations", 2),
@@ -49,13 +48,13 @@ def equal_compute_table(size: Collected) -> Table:
 
 def _line(size: Collected, row: Row, common: Limits) -> Line:
     if row.gap:
-        return Line(row_label(row), gap=row.gap)
+        return row_line(row, {}, row.gap)
     known = flops_per_step(size)
     per_step = np.array([known[run.run] for run in row.finished if run.run in known])
     cells: dict[str, Cell] = {"per_step": seed_interval(per_step / 1e9) if len(per_step) else None}
     cells |= _cells("steps", at_steps(size, row, common.steps))
     cells |= _cells("budget", at_budget(size, row, common.flops))
-    return Line(row_label(row), cells)
+    return row_line(row, cells)
 
 
 def _cells(key: str, point: Point | None) -> dict[str, Cell]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from evaluation import measures
 from evaluation.bootstrap import DRAWS, bootstrap_interval
 from evaluation.collected import Collected, Row, Test
-from evaluation.statistics import mean_interval, proportion_interval
+from evaluation.statistics import positive_interval, proportion_interval
 from evaluation.table_files import Cell, Column, Table
 from evaluation.tables.layout import by_test, percent
 
@@ -18,9 +18,10 @@ COLUMNS = (
     Column("kl_boot", "bootstrap", "nats per token", 3),
 )
 WHAT = (
-    "The intervals of the main table beside a percentile bootstrap of the same responses "
-    f"({DRAWS} draws of training seeds and of prompts, a prompt's samples kept together). With few seeds the bootstrap "
-    "is too narrow, and at rates of 0 or 1 it has no width: the tables print the analytic intervals."
+    "The intervals of the main table beside a bootstrap of the same responses "
+    f"({DRAWS} draws of S - 1 training seeds and P - 1 prompts, a prompt's samples together, percentiles stretched by "
+    "t / z of their degrees of freedom). At rates of 0 or 1 a bootstrap has no width: the tables print the analytic "
+    "intervals."
 )
 
 
@@ -38,5 +39,5 @@ def _cells(size: Collected, row: Row, test: Test) -> dict[str, Cell]:
             cells[f"{key}_boot"] = percent(bootstrap_interval([rates]))
     kl = size.stacked(row, test.name, "kl_mean")
     if kl is not None:
-        cells |= {"kl": mean_interval(kl), "kl_boot": bootstrap_interval([kl])}
+        cells |= {"kl": positive_interval(kl), "kl_boot": bootstrap_interval([kl])}
     return cells

@@ -6,7 +6,7 @@ import numpy as np
 
 from evaluation.bootstrap import bootstrap_interval
 from evaluation.collected import Collected, Row, Test
-from evaluation.statistics import Array, Estimate, mean_interval
+from evaluation.statistics import Array, Estimate, mean_interval, positive_interval
 from evaluation.table_files import Cell, Column, Table
 from evaluation.tables.layout import by_test
 
@@ -36,13 +36,18 @@ def kl_estimators_table(size: Collected) -> Table:
 def _cells(size: Collected, row: Row, test: Test) -> dict[str, Cell]:
     found = {name: size.stacked(row, test.name, f"kl_{key}") for name, key in
              (("exact", "mean"), ("k1", "k1"), ("k3", "k3"))}  # fmt: skip
-    cells: dict[str, Cell] = {name: None if y is None else mean_interval(y) for name, y in found.items()}
+    cells: dict[str, Cell] = {name: None if y is None else _interval(name, y) for name, y in found.items()}
     exact = found["exact"]
     for name in ("k1", "k3"):
         sampled = found[name]
         if exact is not None and sampled is not None and exact.std() > ROUNDING:
             cells[f"ratio_{name}"] = variance_ratio(sampled, exact)
     return cells
+
+
+def _interval(name: str, values: Array) -> Estimate:
+    """k1 may be negative; the other two are not."""
+    return mean_interval(values) if name == "k1" else positive_interval(values)
 
 
 def variance_ratio(a: Array, b: Array) -> Estimate:

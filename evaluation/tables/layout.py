@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from evaluation import sources
 from evaluation.captions import caption, row_label
 from evaluation.collected import Collected, Row, Test
 from evaluation.statistics import Estimate
@@ -21,9 +23,16 @@ def by_test(
     """A table with one group per pair and test set and a line per method and reference."""
 
     def line(row: Row, test: Test) -> Line:
-        return Line(row_label(row), {} if row.gap else cells(size, row, test), row.gap)
+        return row_line(row, {} if row.gap else cells(size, row, test), row.gap)
 
     return table(size, name, title, what, columns, groups_by_test(size, line))
+
+
+def row_line(
+    row: Row, cells: dict[str, Cell], gap: str = "", marks: dict[str, str] | None = None, beside: Row | None = None
+) -> Line:
+    """The line of a row, with its label and the runs it rests on: its own, and those of the row `beside` it."""
+    return Line(row_label(row), cells, gap, marks or {}, sources.union([row.ids, beside.ids if beside else ()]))
 
 
 def groups_by_test(size: Collected, line: Callable[[Row, Test], Line]) -> list[Group]:
@@ -38,10 +47,15 @@ def groups_by_test(size: Collected, line: Callable[[Row, Test], Line]) -> list[G
 def table(
     size: Collected, name: str, title: str, what: str, columns: tuple[Column, ...], groups: list[Group]
 ) -> Table:  # fmt: skip
-    """The table with its full caption: `what`, the setting, n and seeds of its cells, the size's note."""
+    """The table with its full caption: `what`, the setting, n and seeds of its cells, the size's note.
+
+    A line that names no runs may rest on any: it is given all that the size trained and referred to.
+    """
     cells = (cell for _, lines in groups for line in lines for cell in line.cells.values())
     text = caption(size, what, [cell for cell in cells if isinstance(cell, Estimate)])
-    return Table(name, f"{title}, size {size.size}", text, columns, tuple(groups))
+    every = sources.union(row.ids for pair in size.pairs for row in size.rows(pair, "method", "reference"))
+    named = [(group, tuple(ln if ln.runs else replace(ln, runs=every) for ln in lines)) for group, lines in groups]
+    return Table(name, f"{title}, size {size.size}", text, columns, tuple(named))
 
 
 def percent(estimate: Estimate | None) -> Estimate | None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from evaluation import measures
 from evaluation.collected import Collected, Row, Test
-from evaluation.pairwise import overall
+from evaluation.pairwise import judge_name, overall
 from evaluation.significance import resolution
+from evaluation.statistics import bounded_interval
 from evaluation.table_files import Cell, Column, Table
 from evaluation.tables.layout import INTERVALS, by_test, percent
 
 MAIN_COLUMNS = (
     Column("fac", "FAC %", "%"),
-    Column("rwr", "RWR %", "%"),
-    Column("rlr", "RLR %", "%"),
+    Column("rwr", "RWR %", "%", compared=True),
+    Column("rlr", "RLR %", "%", compared=True),
     Column("cs", "CS %", "%"),
     Column("kl", "KL", "nats per token", 3),
 )
 MAIN = (
-    "FAC: final answer correct. RWR, RLR: reasoning win and loss rate by the exact step verifier, mean over the "
+    "FAC: final answer correct. RWR, RLR: reasoning win and loss rate by {judge}, mean over the "
     "other trained rows. CS: responses within d. KL: mean reverse KL to the teacher per token. All on responses "
     f"sampled at temperature 1. {INTERVALS}"
 )
@@ -29,6 +32,8 @@ READING_COLUMNS = (
     Column("kl", "KL per token", "nats per token", 3),
     Column("kl_sum", "KL per response", "nats per response", 2),
     Column("fac", "FAC sampled %", "%"),
+    Column("equivalent", "FAC equivalent %", "%"),
+    Column("gap", "Equivalent - strict", "percentage points"),
     Column("fac_greedy", "FAC greedy %", "%"),
     Column("reasoning", "Valid steps %", "%"),
     Column("truncated", "Truncated %", "%"),
@@ -39,17 +44,34 @@ READINGS = (
     "and every running mean (prefix), each against the same d. Beside them greedy decoding, the share of required "
     f"reasoning steps validly shown, responses cut at the length limit and those without a strict answer. {INTERVALS}"
 )
+SAME = "Comparing answers by math-verify instead of by spelling changes no response (columns in the CSV)."
+OTHER = "FAC equivalent: the marked answer equals the gold one by math-verify, whatever its spelling."
 
 
 def main_table(size: Collected) -> Table:
     """FAC, RWR, RLR, CS and KL of every method and reference on every test set."""
-    return by_test(size, "main", "Main results", f"{MAIN} {resolution(size)}", MAIN_COLUMNS, main_cells)
+    return by_test(
+        size,
+        "main",
+        "Main results",
+        f"{MAIN.format(judge=judge_name(size))} {resolution(size)}",
+        MAIN_COLUMNS,
+        main_cells,
+    )
 
 
 def readings_table(size: Collected) -> Table:
     """The readings of the constraint and the side measures of the same responses."""
     title = "Readings of the constraint and side measures"
-    return by_test(size, "readings", title, READINGS, READING_COLUMNS, _readings)
+    differ = any(
+        (gaps := measures.equivalence_gap(size, row, test.name)) is not None and gaps.any()
+        for pair, content in size.pairs.items()
+        for row in size.rows(pair, "method", "reference")
+        for test in content.tests
+    )
+    columns = tuple(replace(c, printed=differ or c.key not in {"equivalent", "gap"}) for c in READING_COLUMNS)
+    what = f"{READINGS} {OTHER if differ else SAME} {resolution(size)}"
+    return by_test(size, "readings", title, what, columns, _readings)
 
 
 def main_cells(size: Collected, row: Row, test: Test) -> dict[str, Cell]:
@@ -65,6 +87,7 @@ def main_cells(size: Collected, row: Row, test: Test) -> dict[str, Cell]:
 
 
 def _readings(size: Collected, row: Row, test: Test) -> dict[str, Cell]:
+    gap = measures.equivalence_gap(size, row, test.name)
     return {
         "cs_mean": percent(measures.satisfaction(size, row, test.name, "mean")),
         "cs_sum": percent(measures.satisfaction(size, row, test.name, "sum")),
@@ -72,6 +95,8 @@ def _readings(size: Collected, row: Row, test: Test) -> dict[str, Cell]:
         "kl": measures.divergence(size, row, test.name),
         "kl_sum": measures.divergence(size, row, test.name, "sum"),
         "fac": percent(measures.fac(size, row, test.name)),
+        "equivalent": percent(measures.equivalent(size, row, test.name)),
+        "gap": None if gap is None else bounded_interval(gap).scaled(100.0),
         "fac_greedy": percent(measures.fac(size, row, test.name, "greedy")),
         "reasoning": percent(measures.reasoning(size, row, test.name)),
         "truncated": percent(measures.missing_share(size, row, test.name, "finished")),

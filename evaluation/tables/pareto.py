@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from evaluation import measures
-from evaluation.captions import row_label
 from evaluation.certify import TARGET
 from evaluation.collected import Collected, Row, Test
 from evaluation.pareto import BOX, covered, front
+from evaluation.significance import resolution
 from evaluation.statistics import Estimate, proportion_interval
-from evaluation.table_files import Column, Line, Table
-from evaluation.tables.layout import INTERVALS, Group, percent, table
+from evaluation.table_files import Cell, Column, Line, Table
+from evaluation.tables.layout import INTERVALS, Group, percent, row_line, table
 
 COLUMNS = (
     Column("fac", "FAC %", "%"),
     Column("kl", "KL", "nats per token", 3),
     Column("joint", "Right and within d %", "%"),
-    Column("place", "Front"),
-    Column("volume", "Hypervolume %", "%"),
+    Column("place", "Front", compared=True),
+    Column("volume", "Hypervolume %", "%", compared=True),
 )
 WHAT = (
     "FAC (up is better) against mean KL (down is better), trained rows. Front: no other trained row has both a higher "
@@ -43,7 +43,7 @@ def pareto_table(size: Collected) -> Table:
         for test in content.tests:
             lines = _places(size, size.rows(pair, "method"), test)
             groups.append((f"{test.title} (pair {pair})", lines))
-    return table(size, "pareto", "Reward against divergence", WHAT, COLUMNS, groups)
+    return table(size, "pareto", "Reward against divergence", f"{WHAT} {resolution(size)}", COLUMNS, groups)
 
 
 def _places(size: Collected, rows: list[Row], test: Test) -> tuple[Line, ...]:
@@ -54,15 +54,15 @@ def _places(size: Collected, rows: list[Row], test: Test) -> tuple[Line, ...]:
     lines, seen = [], set()
     for row in rows:
         if row.label not in points:
-            lines.append(Line(row_label(row), gap=row.gap or "not defined"))
+            lines.append(row_line(row, {}, row.gap or "not defined"))
             continue
         kl, fac = points[row.label]
         own = [r for r in rows if r.method == row.method and r.label in points]
         volume = None if row.method in seen else covered(size, own, test.name)
         seen.add(row.method)
         place = "on the front" if row.label in best else f"behind {_dominator(row.label, names, values)}"
-        cells = {"fac": percent(fac), "kl": kl, "joint": percent(_joint(size, row, test)), "place": place}
-        lines.append(Line(row_label(row), {**cells, "volume": percent(volume) if volume else ""}))
+        cells: dict[str, Cell] = {"fac": percent(fac), "kl": kl, "joint": percent(_joint(size, row, test))}
+        lines.append(row_line(row, {**cells, "place": place, "volume": percent(volume) if volume else ""}))
     return tuple(lines)
 
 
@@ -94,7 +94,8 @@ def feasible_table(size: Collected) -> Table:
         for test in content.tests:
             lines = tuple(_at(size, pair, test, factor * content.threshold.d) for factor in THRESHOLDS)
             groups.append((f"{test.title} (pair {pair})", lines))
-    return table(size, "feasible", "Best feasible FAC per threshold", FEASIBLE, columns, groups)
+    what = f"{FEASIBLE} {resolution(size)}"
+    return table(size, "feasible", "Best feasible FAC per threshold", what, columns, groups)
 
 
 def _at(size: Collected, pair: str, test: Test, d: float) -> Line:

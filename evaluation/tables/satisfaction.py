@@ -5,8 +5,9 @@ from __future__ import annotations
 from evaluation import measures
 from evaluation.certify import TARGET, certify
 from evaluation.collected import Collected, Reading, Row, Test
+from evaluation.domains import ratio_interval, tail_mean_interval
 from evaluation.significance import resolution
-from evaluation.statistics import mean_interval, ratio_interval, spread, tail_mean_interval
+from evaluation.statistics import positive_interval, spread
 from evaluation.table_files import Cell, Column, Table
 from evaluation.tables.layout import INTERVALS, by_test, percent
 
@@ -55,7 +56,7 @@ def _cells(size: Collected, row: Row, test: Test) -> dict[str, Cell]:
         "low": 100.0 * sure.low,
         "verdict": sure.verdict,
         "prompts": needed if sure.verdict == "undecided" else "",
-        "kl": mean_interval(kl),
+        "kl": positive_interval(kl),
         "se": spread(kl).error,
         "excess": ratio_interval(beyond * (charged - pair.threshold.d), beyond) if beyond.any() else "no violation",
         "worst": tail_mean_interval(charged, WORST),

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from evaluation.captions import row_label
 from evaluation.collected import Collected, Row, Test
-from evaluation.pairwise import compare, overall
+from evaluation.pairwise import compare, judge_name, overall
 from evaluation.significance import Tests, leaders, resolution, win_tests
 from evaluation.table_files import Cell, Column, Line, Table
-from evaluation.tables.layout import INTERVALS, groups_by_test, percent, table
+from evaluation.tables.layout import INTERVALS, groups_by_test, percent, row_line, table
 
 WHAT = (
-    "Reasoning win rate in percent of the row against the column on the same seed, prompt and sample (exact "
-    "step verifier; equal is a tie). The loss rate is the mirrored cell, ties are the rest; the CSV has all. "
+    "Reasoning win rate in percent of the row against the column on the same seed, prompt and sample "
+    "({judge}; equal is a tie). The loss rate is the mirrored cell, ties are the rest; the CSV has all. "
     "An untrained row meets every seed of a trained one. RWR, RLR: means over the other trained rows. "
     "* wins and losses differ (p < 0.05, corrected by Holm over all pairs of a test set). Leads: the trained row "
     f"with the highest RWR, and those not shown to lose against it. {INTERVALS}"
@@ -21,18 +20,22 @@ MARK = "*"
 
 def win_table(size: Collected) -> Table:
     """Win, tie and loss rates of every ordered pair of rows; people read the win rates, the CSV has all three."""
-    columns = [Column("rwr", "RWR %", "%"), Column("rlr", "RLR %", "%"), Column("leads", "Leads")]
+    columns = [
+        Column("rwr", "RWR %", "%", compared=True),
+        Column("rlr", "RLR %", "%", compared=True),
+        Column("leads", "Leads", compared=True),
+    ]
     for label in _names(size):
-        hidden = [Column(f"{kind} {label}", f"{kind} {label}", "%", printed=False) for kind in ("tie", "loss")]
-        adjusted = Column(f"p {label}", f"Holm-adjusted p against {label}", "", 4, printed=False)
-        columns += [Column(f"win {label}", label, "%"), *hidden, adjusted]
+        hidden = [Column(f"{kind} {label}", f"{kind} {label}", "%", 1, False, True) for kind in ("tie", "loss")]
+        adjusted = Column(f"p {label}", f"Holm-adjusted p against {label}", "", 4, False, True)
+        columns += [Column(f"win {label}", label, "%", compared=True), *hidden, adjusted]
     known: dict[tuple[str, str], Tests] = {}
 
     def line(row: Row, test: Test) -> Line:
         tests = known.setdefault((row.pair, test.name), win_tests(size, row.pair, test.name))
         return _line(size, row, test, tests)
 
-    what = f"{WHAT} {resolution(size)}"
+    what = f"{WHAT.format(judge=judge_name(size))} {resolution(size)}"
     return table(size, "win_matrix", "Reasoning win matrix", what, tuple(columns), groups_by_test(size, line))
 
 
@@ -43,7 +46,7 @@ def _names(size: Collected) -> list[str]:
 
 def _line(size: Collected, row: Row, test: Test, tests: Tests) -> Line:
     if row.gap:
-        return Line(row_label(row), gap=row.gap)
+        return row_line(row, {}, row.gap)
     mean = overall(size, row, test.name)
     cells: dict[str, Cell] = {"rwr": percent(mean.win if mean else None), "rlr": percent(mean.loss if mean else None)}
     cells["leads"] = "leads" if row.label in leaders(size, row.pair, test.name, tests) else ""
@@ -56,4 +59,4 @@ def _line(size: Collected, row: Row, test: Test, tests: Tests) -> Line:
         cells[f"p {other.label}"] = p
         if p is not None and p < 0.05:
             marks[f"win {other.label}"] = MARK
-    return Line(row_label(row), cells, marks=marks)
+    return row_line(row, cells, marks=marks)

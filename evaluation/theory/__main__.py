@@ -13,7 +13,8 @@ from evaluation.theory.figure import CAPTION, theory_figure
 from evaluation.theory.results import compute
 from evaluation.theory.statements import statements
 from evaluation.theory.table import statement_table, value_table, weight_table
-from training.errors import UserError, cli
+from training.errors import cli
+from training.files import check_place
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -21,8 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m evaluation.theory", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for tables and figure")
     out = parser.parse_args(arguments).out
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out} is a file; name a folder for the results instead")
+    check_place(out)
     out.mkdir(parents=True, exist_ok=True)
     results = compute()
     tables = value_table(results), weight_table(results), statement_table(statements(results))

@@ -77,7 +77,8 @@ def _hull(axes: Axes) -> None:
 
 def theory_figure(results: Results) -> Figure:
     """The four panels as one figure, 9 x 7 inches."""
-    figure = Figure(figsize=(9, 7), layout="constrained")
+    figure = Figure(figsize=(9, 7))
+    figure.set_layout_engine("constrained", rect=(0, 0.025, 1, 0.975))  # below: the line that says where it comes from
     panels = figure.subplots(2, 2)
     _convergence(panels[0, 0], results)
     _violations(panels[0, 1], results)

@@ -1,0 +1,68 @@
+"""The table of an ablation: what each value of the varied setting gives, judged by the row's own constraint."""
+
+from __future__ import annotations
+
+from itertools import product
+
+from evaluation import measures
+from evaluation.ablations.points import Ablation, Axis, Point, axes_of
+from evaluation.captions import row_label
+from evaluation.collected import Collected, Test
+from evaluation.statistics import mean_interval, proportion_interval
+from evaluation.table_files import Cell, Column, Line, Table
+from evaluation.tables.layout import INTERVALS, Group, percent, table
+
+WHAT = (
+    "Rows of one method that differ in one setting. Constraint: reading and d that the row was trained for (the "
+    "pair's where its method uses none). CS, own: responses within that constraint. CS, pair: within the pair's. KL: "
+    "mean reverse KL to the teacher per token; cost, own: mean cost under the row's reading. Length: tokens of a "
+    f"response with its end. All on responses sampled at temperature 1. {INTERVALS}"
+)
+
+
+def ablation_table(size: Collected, ablation: Ablation) -> Table:
+    """One group per pair, test set and method, a line per value of the setting."""
+    groups: list[Group] = []
+    for pair, content in size.pairs.items():
+        axes = axes_of(size, ablation, pair)
+        for test, axis in product(content.tests, axes):
+            lines = tuple(_line(size, point, test, axis) for point in axis.points)
+            groups.append((f"{test.title} (pair {pair}), {axis.label}", lines))
+    return table(size, ablation.name, ablation.title, WHAT, _columns(ablation), groups)
+
+
+def _group(test: Test, pair: str, axis: Axis) -> str:
+    return f"{test.title} (pair {pair}), {axis.label}"
+
+
+def _columns(ablation: Ablation) -> tuple[Column, ...]:
+    other = any(own.reading != "mean" for axis in ablation.axes for p in axis.points for own in p.thresholds.values())
+    return (
+        Column("constraint", "Constraint"),
+        Column("fac", "FAC %", "%"),
+        Column("cs", "CS, own %", "%"),
+        Column("cs_pair", "CS, pair %", "%"),
+        Column("kl", "KL", "nats per token", 3),
+        Column("cost", "Cost, own", "nats", 3, printed=other),
+        Column("length", "Length", "tokens"),
+    )
+
+
+def _line(size: Collected, point: Point, test: Test, axis: Axis) -> Line:
+    label = row_label(point.row).replace(point.row.label, f"{axis.setting}={point.label}")
+    shown = {} if point.row.gap else cells(size, point, test.name)
+    return Line(label, shown, point.row.gap, runs=point.row.ids)
+
+
+def cells(size: Collected, point: Point, test: str) -> dict[str, Cell]:
+    """The cells of a point on a test set, by column key; None where a score is not defined."""
+    inside, length = point.within(size, point, test), size.stacked(point.row, test, "tokens")
+    return {
+        "constraint": f"{point.reading} ≤ {point.d:.3g}",
+        "fac": percent(measures.fac(size, point.row, test)),
+        "cs": None if inside is None else percent(proportion_interval(inside)),
+        "cs_pair": percent(measures.satisfaction(size, point.row, test)),
+        "kl": measures.divergence(size, point.row, test),
+        "cost": measures.divergence(size, point.row, test, point.reading),
+        "length": None if length is None else mean_interval(length),
+    }

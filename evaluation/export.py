@@ -1,0 +1,126 @@
+"""A trained student as an ordinary Hugging Face folder, with a model card that says what it is and how it scored.
+
+    python -m evaluation.export --collected results/built/micro/collected --method cmdp --seed 0 --out folder
+
+The folder is the run's `policy/` with the card and the run's records beside it. It needs neither this repository nor
+the teacher.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from evaluation import measures
+from evaluation.collected import Collected, Row, Run, counts, read
+from evaluation.statistics import Estimate
+from training.errors import UserError, cli, nearest
+from training.model_folder import BUDGET
+
+RECORDS = ("run.json", "provenance.json", "cost.json")
+MADE = "results/models/"  # where models stand that the study made; their licence is this repository's
+
+
+def choose(size: Collected, **wanted: Any) -> Run:
+    """The one finished training run with these values (None: any). `UserError` where there is none, or several."""
+    trained = [run for run in size.runs if run.kind == "method"]
+    asked = {name: value for name, value in wanted.items() if value is not None}
+    fitting = [run for run in trained if all(getattr(run, name) == value for name, value in asked.items())]
+    said = ", ".join(f"{name} {value}" for name, value in asked.items()) or "nothing asked for"
+    if not fitting:
+        known = {str(getattr(run, name)) for run in trained for name in asked}
+        hint = next((nearest(str(value), known) for value in asked.values() if str(value) not in known), "")
+        raise UserError(f"size {size.size} has no trained run with {said}; {hint or 'each is there, but not together'}")
+    if len(fitting) > 1:
+        several = ", ".join(run.run for run in fitting)
+        raise UserError(f"{said} fits {len(fitting)} runs of size {size.size}; name one of them with ID: {several}")
+    if fitting[0].status != "ok":
+        raise UserError(f"run {fitting[0].run} left no model ({fitting[0].why}); mend that and train it again")
+    return fitting[0]
+
+
+def scores(size: Collected, run: Run) -> list[dict[str, str]]:
+    """One line per test set: FAC, CS and KL of this run alone, with intervals over prompts and samples."""
+    row = Row(run.pair, run.kind, run.method, run.setting, run.label, (run,))
+    lines = []
+    for test in size.pairs[run.pair].tests:
+        fac = measures.fac(size, row, test.name)
+        if fac is None:
+            raise UserError(f"run {run.run} has no scores on {test.name}; make the tables of size {size.size} first")
+        lines.append({
+            "test": test.title, "fac": _percent(fac), "greedy": _percent(measures.fac(size, row, test.name, "greedy")),
+            "cs": _percent(measures.satisfaction(size, row, test.name)),
+            "kl": _shown(measures.divergence(size, row, test.name), 3),
+            "n": f"{counts([fac.prompts])} × {counts([fac.samples])}",
+        })  # fmt: skip
+    return lines
+
+
+def _percent(found: Estimate | None) -> str:
+    return _shown(found.scaled(100.0) if found else None, 1)
+
+
+def _shown(found: Estimate | None, digits: int) -> str:
+    return f"{found.mean:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]" if found else "–"
+
+
+def card(size: Collected, run: Run, record: dict[str, Any], example: str) -> str:
+    """The model card; `record` is the run's run.json, `example` a prompt to try."""
+    pair = size.pairs[run.pair]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    return environment.get_template("model_card.md.j2").render(
+        run=run, pair=pair, record=record, size=size, scores=scores(size, run), example=repr(example),
+        made=pair.student.startswith(MADE),
+    )  # fmt: skip
+
+
+def export(size: Collected, run: Run, runs: Path, out: Path) -> None:
+    """Write the folder `out`; `UserError` where it has content already, or the run's own files are gone."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} is there already; name a new folder with OUT")
+    own = runs / run.run
+    try:
+        record = json.loads((own / "run.json").read_text(encoding="utf-8"))
+        with (own / run.evaluation / "samples.jsonl").open(encoding="utf-8") as lines:
+            example = json.loads(next(lines))["prompt"]
+    except (OSError, ValueError, StopIteration) as error:
+        raise UserError(f"{own} is not whole ({error}); make it again: make tables SIZE={size.size}") from error
+    if (own / "policy" / BUDGET).is_file():
+        raise UserError(f"{run.run} reads its budget at every token, which takes the teacher; export another method")
+    text = card(size, run, record, example)
+    shutil.copytree(own / "policy", out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".snakemake*"))
+    for name in RECORDS:
+        if (own / name).is_file():
+            shutil.copy2(own / name, out / name)
+    (out / "README.md").write_text(text, encoding="utf-8")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line: `--collected DIR [--run ID | --method NAME [--setting TEXT] [--seed N]] --out DIR`."""
+    parser = argparse.ArgumentParser(prog="python -m evaluation.export", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--collected", required=True, type=Path, help="the collected size that holds the run's scores")
+    parser.add_argument("--run", help="id of the run; or choose it by the following")
+    parser.add_argument("--pair")
+    parser.add_argument("--method")
+    parser.add_argument("--setting", help="as tables print it, e.g. λ=0.1")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--runs", type=Path, default=Path("results/runs"))
+    parser.add_argument("--out", required=True, type=Path)
+    given = parser.parse_args(argv)
+    size = read(given.collected)
+    asked = {name: getattr(given, name) for name in ("run", "pair", "method", "setting", "seed")}
+    run = choose(size, **asked)
+    export(size, run, given.runs, given.out)
+    print(f"{given.out}: {run.name}, seed {run.seed}, of size {size.size}; what it is stands in its README.md")
+
+
+if __name__ == "__main__":
+    cli(main)

@@ -1,0 +1,1 @@
+"""Language models as judges of reasoning, beside the exact verifier of the micro world (docs/judging.md)."""

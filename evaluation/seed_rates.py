@@ -1,0 +1,70 @@
+"""Bounds of a rate from training seeds that differ, where the rate is near 0 or 1.
+
+Close to 1 the rates of the seeds are skewed: the mean of few seeds is most often too high, and their spread too small
+exactly then. A t interval, or a binomial one with an effective sample size, then claims too much. On the logit scale
+the skew is gone. With l_s the logit of seed s, s2 their variance and v the prompts' part of the variance of their
+mean, the wanted rate E[1 / (1 + exp(-l))] of normal l is drawn as
+
+    expit((mean(l) + Z sqrt(t2 / S + v)) / sqrt(1 + c t2)),   t2 = (S - 1) s2 / chi2(S - 1),   c = 0.346
+
+whose quantiles are a generalised confidence interval (Weerahandi, JASA 88, 1993; for the mean of a transformed normal
+Krishnamoorthy and Mathew, JSPI 115, 2003); c makes the logistic curve a normal one (Johnson and Kotz, ch. 23).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+DRAWS = 1000
+LOGISTIC = 0.346  # (16 sqrt(3) / (15 pi))^2
+
+
+@dataclass(frozen=True)
+class SeedRates:
+    """Rates of several seeds on the logit scale: mean, variance between seeds, the prompts' part of the mean's."""
+
+    seeds: int
+    center: float
+    between: float
+    prompts: float
+
+    def with_prompts(self, factor: float) -> SeedRates:
+        """What `factor` times as many prompts of the same kind would give; the variance between seeds is kept."""
+        return replace(self, prompts=self.prompts / factor)
+
+    def bounds(self, tail: float) -> tuple[float, float]:
+        """Lower and upper bound of the rate, each wrong with probability `tail`."""
+        normal, scale = _pivots(self.seeds)
+        between = self.between * scale
+        level = self.center + normal * np.sqrt(between / self.seeds + self.prompts)
+        drawn = special.expit(level / np.sqrt(1.0 + LOGISTIC * between))
+        low, high = np.quantile(drawn, [tail, 1.0 - tail])
+        return float(low), float(high)
+
+
+def seed_rates(values: NDArray[np.float64]) -> SeedRates | None:
+    """The seeds' rates from scores (S, P, K) in [0, 1] without NaN; None for a single seed or prompt."""
+    seeds, prompts, samples = values.shape
+    if seeds < 2 or prompts < 2:
+        return None
+    count = prompts * samples
+    cell, rate = values.mean(axis=2), (values.sum(axis=(1, 2)) + 0.5) / (count + 1.0)  # never 0 or 1
+    logit = special.logit(rate)
+    around = (cell - cell.mean(axis=1, keepdims=True)) / (rate * (1.0 - rate))[:, None]
+    by_prompt = seeds * float(around.mean(axis=0).var(ddof=1))
+    rest = float(((around - around.mean(axis=0)) ** 2).sum()) / ((seeds - 1.0) * (prompts - 1.0))
+    shared = max(by_prompt - rest, 0.0) / (seeds * prompts)
+    return SeedRates(seeds, float(logit.mean()), float(logit.var(ddof=1)), shared)
+
+
+@lru_cache(maxsize=64)
+def _pivots(seeds: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Normal draws and (S - 1) / chi2 draws: evenly spaced quantiles, paired at random once and for all."""
+    even = (np.arange(DRAWS) + 0.5) / DRAWS
+    chi2 = special.chdtri(seeds - 1.0, np.random.default_rng(0).permutation(even))
+    return special.ndtri(even), (seeds - 1.0) / chi2

@@ -1,0 +1,58 @@
+"""Which runs a table or figure rests on: the line that ends it, and the list that lies beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evaluation.collected import Collected
+    from evaluation.table_files import Table
+
+NAMED = 8  # runs that a line names; of more it gives the number and the set's hash
+BESIDE = "sources.json"
+
+
+def union(sets: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    """All run ids, each once, in the order in which they come."""
+    return tuple(dict.fromkeys(run for runs in sets for run in runs))
+
+
+def digest(runs: Iterable[str]) -> str:
+    """Hash of a set of run ids: two tables that show the same one rest on the same runs."""
+    return hashlib.sha256("\n".join(sorted(set(runs))).encode()).hexdigest()[:8]
+
+
+def line(runs: Sequence[str], beside: str = BESIDE) -> str:
+    """The line under a table or figure. `beside`: the file in the same folder that lists the runs."""
+    if not runs:
+        return "Runs: none; computed, not measured."
+    if len(runs) <= NAMED:
+        return f"Runs: {', '.join(runs)}."
+    return f"Runs: {len(runs)}, set {digest(runs)}, listed in {beside}."
+
+
+def of_tables(size: Collected, tables: Iterable[Table]) -> str:
+    """`sources.json` of a folder of tables: by table, group and row the run ids, and where each run's files are.
+
+    `compared` names the columns that also rest on the other rows of their group.
+    """
+    listed: dict[str, Any] = {}
+    for table in tables:
+        rows = [
+            {"group": group, "row": line.label, "runs": list(line.runs)}
+            for group, lines in table.groups
+            for line in lines
+        ]
+        compared = [column.key for column in table.columns if column.compared]
+        headings = {column.heading: column.key for column in table.columns}
+        listed[table.name] = {"set": digest(table.runs), "headings": headings, "compared": compared, "rows": rows}
+    content = {
+        "size": size.size,
+        "tests": {test.title: test.name for pair in size.pairs.values() for test in pair.tests},
+        "runs": {run.run: {"row": run.name, "seed": run.seed, "evaluation": run.evaluation} for run in size.runs},
+        "tables": listed,
+    }
+    return json.dumps(content, ensure_ascii=False, indent=1) + "\n"

@@ -1,0 +1,194 @@
+"""From a cell of a published table to its runs, what they ran on, their samples and prompts.
+
+    python -m evaluation.trace --cell "main/CMDP/same/FAC" [--tables results/tables] [--runs results/runs] [--all]
+
+A cell is table/row/group/column, the group left out where the table has one only; a test set's name may stand for
+its group and a heading for its column. Reads the table's CSV and `sources.json` beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+import pandas as pd
+
+from evaluation.sources import BESIDE, union
+from training.errors import UserError, cli, nearest
+
+FEW = 3  # prompts of a run, and runs with their prompts, that are shown without --all
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell: its line of the CSV, the runs it rests on, those it is compared with, and its test set if it has one.
+
+    `folders` are the evaluation folders by run, below the run's own.
+    """
+
+    table: str
+    line: dict[str, str]
+    runs: list[str]
+    beside: list[str]
+    test: str | None
+    decoding: str
+    folders: dict[str, str]
+
+
+def pick(word: str, known: Iterable[str], what: str, also: dict[str, str] | None = None) -> str:
+    """The known name meant by `word`: equal but for case, an alias in `also`, or the only one that contains it.
+
+    Raises `UserError` with the nearest name, or with all that fit.
+    """
+    names = list(dict.fromkeys(known))
+    plain = _plain(word)
+    aliases = {_plain(alias): name for alias, name in (also or {}).items()}
+    for exact in (name for name in names if _plain(name) == plain):
+        return exact
+    if plain in aliases:
+        return aliases[plain]
+    fitting = [name for name in names if plain in _plain(name)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise UserError(f"{what} '{word}' fits several: {'; '.join(fitting)}; name one of them whole")
+    raise UserError(f"there is no {what} '{word}'; {nearest(word, [*names, *(also or {})])}")
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\s%]+", " ", text).strip().casefold()
+
+
+def find(cell: str, tables: Path) -> Cell:
+    """The cell that `cell` names in the folder `tables`; `UserError` names the part that fits nothing."""
+    parts = [part.strip() for part in cell.split("/")]
+    if len(parts) not in (3, 4):
+        raise UserError(
+            f"the cell is {cell!r}, but must be table/row/group/column, e.g. 'main/CMDP/same/FAC'; change it"
+        )
+    index = _json(tables / BESIDE)
+    name = pick(parts[0], index["tables"], "table")
+    table = index["tables"][name]
+    lines = _cells(tables / f"{name}.csv")
+    row = pick(parts[1], (line["row"] for line in lines), f"row of table '{name}'")
+    groups = [line["group"] for line in lines if line["row"] == row]
+    group = pick(
+        parts[2] if len(parts) == 4 else "", groups, f"group of table '{name}'", _named(index["tests"], groups)
+    )
+    here = {line["column"]: line for line in lines if (line["row"], line["group"]) == (row, group)}
+    column = pick(parts[-1], here, f"column of table '{name}'", table["headings"])
+    runs = {entry["row"]: entry["runs"] for entry in table["rows"] if entry["group"] == group}
+    others = union(found for label, found in runs.items() if label != row) if column in table["compared"] else ()
+    test = next((test for title, test in index["tests"].items() if group.startswith(title)), None)
+    folders = {run: where["evaluation"] for run, where in index["runs"].items()}
+    beside = [run for run in others if run not in runs[row]]
+    return Cell(name, here[column], runs[row], beside, test, "greedy" if "greedy" in column else "sampled", folders)
+
+
+def _named(tests: dict[str, str], groups: list[str]) -> dict[str, str]:
+    """Test sets by name, where only one group is of that test set."""
+    fitting = {test: list(dict.fromkeys(g for g in groups if g.startswith(title))) for title, test in tests.items()}
+    return {test: found[0] for test, found in fitting.items() if len(found) == 1}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}); make the tables first: make tables") from error
+    return found
+
+
+def _cells(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return [line for line in csv.DictReader(file) if line["column"] != "runs"]
+
+
+def told(cell: Cell, runs: Path, everything: bool) -> Iterator[str]:
+    """The answer, line by line."""
+    line = cell.line
+    yield " / ".join(part for part in (cell.table, line["row"], line["group"], line["column"]) if part)
+    counts = ", ".join(f"{key}: {line[key]}" for key in ("prompts", "samples", "seeds") if line[key])
+    yield f"  {line['text']} {line['unit']}".rstrip() + (f"  ({counts})" if counts else "")
+    yield f"runs: {len(cell.runs)}"
+    for number, run in enumerate(cell.runs):
+        yield f"  {runs / run}"
+        if everything or number < FEW:
+            yield from (f"    {text}" for text in _run(runs / run, cell.folders.get(run, ""), cell, everything))
+    if cell.beside:
+        yield f"runs of the rows it is compared with: {len(cell.beside)}"
+        yield from (f"  {runs / run}" for run in cell.beside)
+
+
+def _run(folder: Path, evaluation: str, cell: Cell, everything: bool) -> Iterator[str]:
+    """One run: what it was trained and evaluated on, and its prompts where the cell is of a test set."""
+    own = folder / evaluation
+    for record in (folder / "provenance.json", own / "generate.provenance.json", own / "score.provenance.json"):
+        if record.is_file():
+            yield f"{record.relative_to(folder)}: {_summary(_json(record))}"
+    if (folder / "run.json").is_file():
+        config = _json(folder / "run.json")
+        yield f"run.json: seed {config.get('seed')}, settings {json.dumps(config.get('settings'), ensure_ascii=False)}"
+    if cell.test is None:
+        yield "the cell is of no test set: see train.jsonl, curves.jsonl and cost.json"
+    elif (own / "samples.jsonl").is_file() and (own / "scores.parquet").is_file():
+        yield f"{own.relative_to(folder) / 'samples.jsonl'}:"
+        yield from (f"  {text}" for text in _prompts(own, cell.test, cell.decoding, everything))
+    else:
+        yield f"its samples are not in {own}"
+
+
+def _summary(record: dict[str, Any]) -> str:
+    git, machine = record["git"], record["machine"]
+    state = f"commit {git['commit'][:10]}" if "commit" in git else git["unknown"]
+    changed = f" and changes {git['diff']}" if git.get("dirty") else ""
+    code = ", ".join(f"{name} {digest}" for name, digest in record["code"].items())
+    device = machine["processor"] if machine["device"] == "cpu" else machine["device"]
+    return f"{state}{changed}; code: {code}; {device}; {record['start']} to {record['end']}"
+
+
+def _prompts(folder: Path, test: str, decoding: str, everything: bool) -> Iterator[str]:
+    """Prompts of a test set, each with the scores of its responses."""
+    scores = pd.read_parquet(folder / "scores.parquet")
+    scores = scores[(scores["test"] == test) & (scores["decoding"] == decoding)].set_index(["prompt", "sample"])
+    metrics = [name for name in scores.columns if name not in ("test", "decoding")]
+    seen: dict[str, None] = {}
+    with (folder / "samples.jsonl").open(encoding="utf-8") as lines:
+        for sample in map(json.loads, lines):
+            name = sample["prompt_id"]
+            if (sample["test"], sample["decoding"]) != (test, decoding) or (
+                name not in seen and len(seen) == FEW and not everything
+            ):
+                continue
+            if name not in seen:
+                seen[name] = None
+                yield f"{name}: {shorten(sample['question'], 160)} (answer {sample['answer']})"
+            score = scores.loc[(name, sample["sample"])]
+            shown = ", ".join(f"{metric} {score[metric]:.4g}" for metric in metrics if pd.notna(score[metric]))
+            yield f"  {sample['sample']}: {shown}; {shorten(sample['response'], 100)!r}"
+    left = scores.index.get_level_values("prompt").nunique() - len(seen)
+    if left:
+        yield f"and {left} prompts more (--all)"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line: `--cell TABLE/ROW/GROUP/COLUMN [--tables DIR] [--runs DIR] [--all]`."""
+    parser = argparse.ArgumentParser(prog="python -m evaluation.trace", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--cell", required=True, help="table/row/group/column, e.g. main/CMDP/same/FAC")
+    parser.add_argument("--tables", type=Path, default=Path("results/tables"))
+    parser.add_argument("--runs", type=Path, default=Path("results/runs"))
+    parser.add_argument("--all", action="store_true", help="every run and every prompt, not the first few")
+    given = parser.parse_args(argv)
+    for line in told(find(given.cell, given.tables), given.runs, given.all):
+        print(line)
+
+
+if __name__ == "__main__":
+    cli(main)
