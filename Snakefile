@@ -2,7 +2,9 @@
 # `snakemake --cores all results/tables` builds everything of one size: `--config size=smoke` picks another.
 import json
 import sys
+from os.path import relpath
 from shlex import quote
+from shutil import which
 
 from snakemake.utils import min_version
 
@@ -10,14 +12,22 @@ min_version("9.0")
 sys.path.insert(0, workflow.basedir)
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 from study.code import code_hash
 from study.plan import make_plan, task_files
 from training.errors import UserError
+from training.folders import find_folders
 
 try:
     PLAN = make_plan(str(config.get("size", "micro")), str(config.get("data_root") or "") or None)
 except UserError as error:
     raise WorkflowError(f"error: {error}") from None
+
+if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method and which("conda") is None:
+    raise WorkflowError(
+        "error: --use-conda needs the program conda, which is not on PATH; install it (Miniforge will do), or leave "
+        "--use-conda out after `pip install -r requirements.lock` (`make tables` does both by itself)"
+    )
 
 BUILT = f"results/built/{PLAN.name}"
 
@@ -31,15 +41,19 @@ wildcard_constraints:
     id=r"[^/]+",
     run=r"[^/]+",
     evaluation=r"eval-[0-9a-f]+",
+    ablation=r"[a-z0-9_]+",
 
 
 include: "rules/models.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
+include: "rules/judge.smk"
 include: "rules/report.smk"
+include: "rules/ablations.smk"
 
 
 localrules:
+    ablations,
     all,
     runs,
 

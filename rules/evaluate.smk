@@ -16,7 +16,9 @@ rule generate:
         policy=lambda w: model_input(PLAN.runs[w.run].policy),
     output:
         samples="results/runs/{run}/{evaluation}/samples.jsonl",
+        sum="results/runs/{run}/{evaluation}/samples.jsonl.sha256",
         harness="results/runs/{run}/{evaluation}/lm_eval.json",
+        provenance="results/runs/{run}/{evaluation}/generate.provenance.json",
     log:
         "results/runs/{run}/{evaluation}/generate.log",
     conda:
@@ -27,8 +29,11 @@ rule generate:
     params:
         params=lambda w: as_json(PLAN.evaluation(w.run)[1]),
         policy=lambda w: policy_option(w.run),
+        models=lambda w: pretrained(PLAN.runs[w.run].policy),
     shell:
-        "python -m evaluation.generate --params {params.params:q} --data {input.data} {params.policy}"
+        "python -m study.provenance --out {output.provenance} --code"
+        " evaluation=evaluation/generate.py,evaluation/tasks --inputs {input:q} {params.models} --"
+        " evaluation.generate --params {params.params:q} --data {input.data} {params.policy}"
         " --out {output.samples} > {log} 2>&1"
 
 
@@ -40,6 +45,7 @@ rule score:
     output:
         scores="results/runs/{run}/{evaluation}/scores.parquet",
         tokens="results/runs/{run}/{evaluation}/tokens.jsonl",
+        provenance="results/runs/{run}/{evaluation}/score.provenance.json",
     log:
         "results/runs/{run}/{evaluation}/score.log",
     conda:
@@ -50,8 +56,11 @@ rule score:
     params:
         policy=lambda w: policy_option(w.run),
         teacher=lambda w: teacher_option(w.run),
-        dtype=PLAN.size.evaluate.dtype,
+        dtype=lambda w: PLAN.size.evaluate_of(PLAN.runs[w.run].pair).dtype,
         code=code_hash("evaluation/score.py"),
+        models=lambda w: pretrained(PLAN.runs[w.run].policy, PLAN.pairs[PLAN.runs[w.run].pair]["teacher"]),
     shell:
-        "python -m evaluation.score --samples {input.samples} {params.policy} {params.teacher}"
+        "python -m study.provenance --out {output.provenance} --code evaluation=evaluation/score.py"
+        " --inputs {input:q} {params.models} --"
+        " evaluation.score --samples {input.samples} {params.policy} {params.teacher}"
         " --dtype {params.dtype} --out {output.scores} --tokens {output.tokens} > {log} 2>&1"

@@ -1,10 +1,10 @@
 # One long table of a size, and everything that is a pure function of it.
 
 
-def measured(pattern, trained_only=False):
+def measured(pattern, trained_only=False, ablation=""):
     return [
         pattern.format(run=run.id, evaluation=PLAN.evaluation(run.id)[0])
-        for run in PLAN.runs.values()
+        for run in PLAN.chosen(ablation)
         if run.params or not trained_only
     ]
 
@@ -21,6 +21,7 @@ rule collect:
         measured("results/runs/{run}/{evaluation}/scores.parquet"),
         measured("results/runs/{run}/run.json", trained_only=True),
         [f"results/thresholds/{pair['threshold']}.json" for pair in PLAN.pairs.values()],
+        verdicts=[f"{BUILT}/verdicts/{judge}.parquet" for judge in PLAN.size.judges],
     output:
         directory(f"{BUILT}/collected"),
     log:
@@ -29,10 +30,12 @@ rule collect:
         "../environment.yml"
     threads: 1
     params:
-        params=as_json(PLAN.summary()),
+        params=lambda w: as_json(PLAN.summary()),
         code=code_hash("evaluation/collect.py"),
+        verdicts=lambda w, input: f"--verdicts {input.verdicts}" if input.verdicts else "",
     shell:
-        "python -m evaluation.collect --params {params.params:q} --runs results/runs" " --out {output} 2> {log}"
+        "python -m evaluation.collect --params {params.params:q} --runs results/runs {params.verdicts}"
+        " --out {output} 2> {log}"
 
 
 rule tables:
@@ -40,7 +43,8 @@ rule tables:
         collected=f"{BUILT}/collected",
         theory="results/built/theory",
     output:
-        directory(f"{BUILT}/tables"),
+        tables=directory(f"{BUILT}/tables"),
+        quality=f"{BUILT}/quality.md",
     log:
         f"results/logs/{PLAN.name}-tables.log",
     conda:
@@ -49,7 +53,8 @@ rule tables:
     params:
         code=code_hash("evaluation/tables/__main__.py", "evaluation/claims.yaml"),
     shell:
-        "python -m evaluation.tables --collected {input.collected} --theory {input.theory}" " --out {output} 2> {log}"
+        "python -m evaluation.tables --collected {input.collected} --theory {input.theory}"
+        " --out {output.tables} --quality {output.quality} 2> {log}"
 
 
 rule figures:
@@ -104,6 +109,7 @@ rule report:
         tables=f"{BUILT}/tables",
         figures=f"{BUILT}/figures",
         theory="results/built/theory",
+        quality=f"{BUILT}/quality.md",
     output:
         f"{BUILT}/report.html",
     log:
@@ -115,7 +121,8 @@ rule report:
         code=code_hash("evaluation/report.py", "evaluation/report.html.j2"),
     shell:
         "python -m evaluation.report --collected {input.collected} --tables {input.tables}"
-        " --figures {input.figures} --theory {input.theory} --runs results/runs --out {output} 2> {log}"
+        " --figures {input.figures} --theory {input.theory} --quality {input.quality}"
+        " --runs results/runs --out {output} 2> {log}"
 
 
 # Not part of `results/tables`: why the learning rates are what they are (`make tune`).
@@ -131,7 +138,7 @@ rule tuning:
         "../environment.yml"
     threads: 1
     params:
-        params=as_json(PLAN.summary()),
+        params=lambda w: as_json(PLAN.summary()),
         code=code_hash("evaluation/tuning.py"),
     shell:
         "python -m evaluation.tuning --params {params.params:q} --runs results/runs --out {output} 2> {log}"
@@ -145,11 +152,25 @@ rule publish:
         theory="results/built/theory",
         report=f"{BUILT}/report.html",
         paper=f"{BUILT}/paper_tables.md",
+        quality=f"{BUILT}/quality.md",
     output:
-        tables=directory("results/tables"),
-        figures=directory("figures"),
-        report="results/report.html",
+        tables=report(
+            directory("results/tables"),
+            patterns=["{table}.csv"],
+            caption="captions/tables.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
+        figures=report(
+            directory("figures"),
+            patterns=["{figure}.png"],
+            caption="captions/figures.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
+        report=report("results/report.html", caption="captions/page.rst", category="The whole report"),
         paper="paper_tables.md",
+        quality="results/quality.md",
     log:
         f"results/logs/{PLAN.name}-publish.log",
     threads: 1
@@ -157,4 +178,5 @@ rule publish:
         "(cp -r {input.tables} {output.tables} && cp -r {input.figures} {output.figures}"
         " && cp {input.theory}/*.csv {input.theory}/*.md {input.theory}/*.tex {output.tables}"
         " && cp {input.theory}/*.png {input.theory}/*.pdf {output.figures}"
-        " && cp {input.report} {output.report} && cp {input.paper} {output.paper}) 2> {log}"
+        " && cp {input.report} {output.report} && cp {input.paper} {output.paper}"
+        " && cp {input.quality} {output.quality}) 2> {log}"

@@ -1,9 +1,19 @@
 # Thresholds and training runs.
 
+MADE = {f"results/models/{model}" for model in PLAN.models} | {run.policy for run in PLAN.runs.values() if run.params}
+
 
 def model_input(path):
     """A model that the project makes is an input; a pretrained one is used where it is."""
-    return [path] if path.startswith("results/") else []
+    return [path] if path in MADE else []
+
+
+def pretrained(*paths):
+    """Models that are no inputs, for the record of the job."""
+    return " ".join(quote(path) for path in paths if path and path not in MADE)
+
+
+METHODS = find_folders(tuple(PLAN.size.methods_path))
 
 
 rule threshold:
@@ -37,6 +47,7 @@ rule train:
         steps="results/runs/{run}/train.jsonl",
         curves="results/runs/{run}/curves.jsonl",
         cost="results/runs/{run}/cost.json",
+        provenance="results/runs/{run}/provenance.json",
     log:
         "results/runs/{run}/train.log",
     conda:
@@ -50,6 +61,12 @@ rule train:
         teacher=lambda w: PLAN.pairs[PLAN.runs[w.run].pair]["teacher"],
         threshold=lambda w, input: f"--threshold {input.threshold}" if input.threshold else "",
         out=lambda w: f"results/runs/{w.run}",
+        checkpoints=lambda w: f"results/checkpoints/{w.run}",  # no output: a killed job's outputs are removed
+        method=lambda w: relpath(METHODS[PLAN.runs[w.run].method].path, workflow.basedir),
+        models=lambda w: pretrained(*(PLAN.pairs[PLAN.runs[w.run].pair][m] for m in ("student", "teacher"))),
     shell:
-        "python -m training.train --params {params.params:q} --data {input.data} --student {params.student:q}"
-        " --teacher {params.teacher:q} {params.threshold} --out {params.out} 2>&1 | tee {log} >&2"
+        "python -m study.provenance --out {output.provenance} --config run.json --own method={params.method:q}"
+        " --code training=training/train.py --inputs {input:q} {params.models} --"
+        " training.train --params {params.params:q} --data {input.data} --student {params.student:q}"
+        " --teacher {params.teacher:q} {params.threshold} --out {params.out} --checkpoints {params.checkpoints}"
+        " 2>&1 | tee {log} >&2"

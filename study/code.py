@@ -9,13 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from training.errors import UserError
+from training.method_source import syntax_tree
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def code_hash(*files: str) -> str:
-    """Hash of these modules (paths from the repository root) and of every project module they import.
+def code_hash(*files: str, follow: bool = True) -> str:
+    """Hash of these modules (paths from the repository root) and, with `follow`, of every project module they import.
 
     White space, comments and docstrings do not count: the syntax tree is hashed. Data files that stand beside
     a module are not followed; name them too where they matter.
@@ -26,7 +26,7 @@ def code_hash(*files: str) -> str:
         path = waiting.pop()
         if path not in seen:
             seen.add(path)
-            waiting += _imports(path)
+            waiting += _imports(path) if follow else ()
     return short_hash(sorted(_digest(path) for path in seen))
 
 
@@ -35,17 +35,9 @@ def short_hash(value: Any, length: int = 8) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:length]
 
 
-def _tree(path: Path) -> ast.Module:
-    """The syntax tree; `UserError` names the line that is no Python."""
-    try:
-        return ast.parse(path.read_text(encoding="utf-8"))
-    except SyntaxError as error:
-        raise UserError(f"{path}, line {error.lineno}: no valid Python ({error.msg}); correct it") from error
-
-
 @cache
 def _digest(path: Path) -> str:
-    text = ast.dump(_without_docstrings(_tree(path))) if path.suffix == ".py" else path.read_text()
+    text = ast.dump(_without_docstrings(syntax_tree(path))) if path.suffix == ".py" else path.read_text()
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -64,14 +56,15 @@ def _imports(path: Path) -> tuple[Path, ...]:
     if path.suffix != ".py":
         return ()
     names: list[str] = []
-    for node in ast.walk(_tree(path)):
+    for node in ast.walk(syntax_tree(path)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(file for name in names for file in _module_files(name))
+    return tuple(file for name in names for file in module_files(name))
 
 
-def _module_files(name: str) -> list[Path]:
+def module_files(name: str) -> list[Path]:
+    """The project's files behind a dotted name: none for what is no module of it."""
     base = ROOT.joinpath(*name.split("."))
     return [file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, model_validator
 
-from sources.settings import ProblemData, SmolModel
+from evaluation.judge.settings import Judge
+from sources.settings import ProblemData, ShadowModel, SmolModel
 from training.errors import UserError, nearest
-from training.schema import Strict, parse
+from training.schema import NAME, Name, Strict, parse
 from training.settings import TrainSettings
+from training.yaml_files import read_yaml
 from world.settings import WorldData, WorldModel
 from world.write import TESTS
 
@@ -19,16 +21,17 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class ModelSource(Strict):
-    """Where a model comes from: the world's recipe, SmolLM2 from its package, or a pretrained one (hub or folder)."""
+    """Where a model comes from: made by the world, from SmolLM2's package, a shadow, or pretrained (hub or folder)."""
 
     world: WorldModel | None = None
     smollm2: SmolModel | None = None
+    shadow: ShadowModel | None = None
     pretrained: str | None = None
 
     @model_validator(mode="after")
     def _one(self) -> ModelSource:
-        if [self.world, self.smollm2, self.pretrained].count(None) != 2:
-            raise ValueError("exactly one of 'world', 'smollm2' and 'pretrained' must be given")
+        if [self.world, self.smollm2, self.shadow, self.pretrained].count(None) != 3:
+            raise ValueError("exactly one of 'world', 'smollm2', 'shadow' and 'pretrained' must be given")
         return self
 
 
@@ -76,6 +79,14 @@ class Pair(Strict):
     data: DataSource
     tests: list[Test] = Field(min_length=1)
     regime: Regime = Regime()
+    train: dict[str, Any] = Field(default_factory=dict, description="what differs from the size's 'train'")
+    evaluate: dict[Literal["max_new_tokens", "batch"], int] = Field(default_factory=dict, description="likewise")
+
+    @model_validator(mode="after")
+    def _distinct_tests(self) -> Pair:
+        if len({test.name for test in self.tests}) < len(self.tests):
+            raise ValueError("a test set is named twice")
+        return self
 
 
 class Threshold(Strict):
@@ -90,6 +101,13 @@ class Threshold(Strict):
         if (self.d is None) == (self.calibrate is None):
             raise ValueError("exactly one of 'd' and 'calibrate' must be given")
         return self
+
+
+class Ablation(Strict):
+    """One question about a setting: rows written as in `methods`, each of which varies one setting (a list)."""
+
+    title: str
+    methods: dict[str, dict[str, Any]] = Field(min_length=1)
 
 
 class Evaluation(Strict):
@@ -108,13 +126,16 @@ class Size(Strict):
 
     title: str
     note: str = ""
-    seeds: list[int] = Field(min_length=1)
-    pairs: dict[str, Pair] = Field(min_length=1)
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    pairs: dict[Name, Pair] = Field(min_length=1)
     threshold: Threshold
     train: TrainSettings
     methods: dict[str, dict[str, Any]] = Field(min_length=1)
+    ablations: dict[Annotated[str, Field(pattern="^[a-z0-9_]+$")], Ablation] = Field(default_factory=dict)
     evaluate: Evaluation = Evaluation()
+    judges: dict[Name, Judge] = Field(default_factory=dict, description="language models as judges, best first")
     methods_path: list[Path] = Field(default_factory=list, alias="methods.path")
+    device: str | None = Field(None, description="the card that the size is meant for, a name of study/estimates.py")
     data_root: str | None = Field(None, alias="data.root", description="local copies of real data; None: the hub")
 
     @model_validator(mode="after")
@@ -123,24 +144,44 @@ class Size(Strict):
             raise ValueError("seeds must differ from each other")
         return self
 
+    def train_of(self, pair: str, where: str = "config") -> TrainSettings:
+        """Training settings of a pair: the size's, but for what the pair has of its own."""
+        own = {**self.train.model_dump(), **self.pairs[pair].train}
+        return parse(TrainSettings, own, f"{where}: pairs.{pair}.train")
+
+    def evaluate_of(self, pair: str, where: str = "config") -> Evaluation:
+        """Evaluation settings of a pair: the size's, but for what the pair has of its own."""
+        own: dict[str, Any] = self.evaluate.model_dump() | dict(self.pairs[pair].evaluate.items())
+        return parse(Evaluation, own, f"{where}: pairs.{pair}.evaluate")
+
 
 def load_size(name: str) -> Size:
     """Read `config/<name>.yaml`; every mistake is one `UserError`."""
     folder = ROOT / "config"
     path = folder / f"{name}.yaml"
-    if not path.is_file():
+    if not re.fullmatch(NAME, name) or not path.is_file():
         hint = nearest(name, (file.stem for file in folder.glob("*.yaml")))
-        raise UserError(f"there is no size '{name}' in config/; {hint}")
+        raise UserError(f"there is no size {name!r} in config/; {hint}")
     where = f"config/{name}.yaml"
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{where} is no readable YAML: {' '.join(str(error).split())}; correct it") from error
+    values = read_yaml(path, where)
     if not isinstance(values, dict):
         raise UserError(f"{where} must be a mapping of settings, but is {type(values).__name__}; see config/micro.yaml")
     size = parse(Size, values, where)
+    for pair in size.pairs:
+        size.train_of(pair, where)
+        size.evaluate_of(pair, where)
     _check_tests(size, where)
+    _check_judges(size, where)
     return size
+
+
+def _check_judges(size: Size, where: str) -> None:
+    for name, judge in size.judges.items():
+        if judge.prompts > size.evaluate.prompts:
+            raise UserError(
+                f"{where}: judges.{name}.prompts is {judge.prompts}, but only {size.evaluate.prompts} questions of "
+                "each test set are answered (evaluate.prompts); ask for fewer"
+            )
 
 
 def _check_tests(size: Size, where: str) -> None:

@@ -11,36 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from sources.problems import check_all
+from study.ablations import Ablated, ablate
 from study.code import code_hash, short_hash
 from study.config import ModelSource, Pair, Size, load_size
+from study.runs import Run, add_threshold, method_runs
 from study.vocabulary import check_vocabularies
 from training.errors import UserError, nearest
-from training.folders import ROOT, Folder, find_folders
+from training.folders import ROOT, find_folders
+from training.method_source import check_source
 
 CONTROLS = {"answer_key": "Answer key", "always_wrong": "Always wrong"}
-
-
-@dataclass(frozen=True)
-class Run:
-    """One row of the study: a trained policy, a reference model or a control."""
-
-    id: str
-    pair: str
-    kind: str
-    method: str
-    label: str
-    setting: str = ""
-    seed: int = 0
-    order: int = 0
-    objective: str = "reward"
-    params: dict[str, Any] = field(default_factory=dict)  # for training; empty where nothing is trained
-    policy: str = ""  # model folder or name; empty for a control without a model
-    threshold: str = ""  # id of the threshold that training needs; empty where it needs none
-
-    def row(self) -> dict[str, Any]:
-        """What tables know of the run."""
-        names = ("pair", "kind", "method", "setting", "label", "seed", "order", "objective")
-        return {"run": self.id, **{name: getattr(self, name) for name in names}}
+RESERVED = {"teacher", "student", "random", *CONTROLS}
 
 
 @dataclass(frozen=True)
@@ -63,6 +44,8 @@ class Plan:
     thresholds: dict[str, dict[str, Any]] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
     pairs: dict[str, dict[str, str]] = field(default_factory=dict)  # pair -> ids of data, student, teacher, threshold
+    tabled: list[str] = field(default_factory=list)  # ids of the runs of the size's tables; ablations have others too
+    ablations: dict[str, Ablated] = field(default_factory=dict)
 
     def data_of(self, run: str) -> str:
         """Id of the data of a run's pair."""
@@ -73,21 +56,46 @@ class Plan:
         this = self.runs[run]
         params: dict[str, Any] = {
             "tests": [test.name for test in self.size.pairs[this.pair].tests],
-            **self.size.evaluate.model_dump(),
+            **self.size.evaluate_of(this.pair).model_dump(),
             "control": this.method if this.method in CONTROLS else None,
         }
         params["seed"] = self.size.evaluate.seed + this.seed
         code = code_hash("evaluation/generate.py", *task_files())
         return f"eval-{short_hash([params, code])}", params
 
-    def summary(self) -> dict[str, Any]:
-        """What the tables must know besides the measurements."""
+    def chosen(self, ablation: str = "") -> list[Run]:
+        """The runs of the size's tables, or those of one ablation."""
+        return [self.runs[run] for run in (self.ablations[ablation].runs if ablation else self.tabled)]
+
+    def summary(self, ablation: str = "") -> dict[str, Any]:
+        """What the tables, or those of one ablation, must know besides the measurements."""
         pairs = {name: self._describe(name, pair) for name, pair in self.size.pairs.items()}
         runs = [
             {**run.row(), "evaluation": self.evaluation(run.id)[0], "trained": bool(run.params)}
-            for run in self.runs.values()
+            for run in self.chosen(ablation)
         ]
         return {"size": self.name, "title": self.size.title, "note": self.size.note, "pairs": pairs, "runs": runs}
+
+    def judging(self, judge: str) -> dict[str, Any]:
+        """Parameters of a judge's job: its settings, and the runs of the size's tables that answer by themselves."""
+        keys = ("run", "pair", "kind", "method", "setting", "label", "seed")
+        runs = [
+            {**{key: run.row()[key] for key in keys}, "evaluation": self.evaluation(run.id)[0]}
+            for run in self.chosen()
+            if run.kind != "control"
+        ]
+        settings = self.size.judges[judge].model_dump(mode="json")
+        if settings["local"]:
+            settings["local"]["model"] = self.judge_model(judge)
+        return {"name": judge, **settings, "runs": runs}
+
+    def judge_model(self, judge: str) -> str:
+        """Folder or hub name of a local judge, "" of an endpoint; `<pair>.teacher` is that pair's teacher."""
+        local = self.size.judges[judge].local
+        if local is None:
+            return ""
+        pair, _, role = local.model.rpartition(".")
+        return self.pairs[pair][role] if pair in self.pairs and role in {"student", "teacher"} else local.model
 
     def _describe(self, name: str, pair: Pair) -> dict[str, Any]:
         ids = self.pairs[name]
@@ -111,18 +119,24 @@ def make_plan(name: str, data_root: str | None = None) -> Plan:
     size = load_size(name)
     where = f"config/{name}.yaml"
     folders = find_folders(tuple(size.methods_path))
-    for method in size.methods:
+    for method in {**size.methods, **{m: None for ablation in size.ablations.values() for m in ablation.methods}}:
         if method not in folders:
             raise UserError(f"{where}: there is no method '{method}'; {nearest(method, folders)}")
+        if method in RESERVED:
+            raise UserError(f"{where}: '{method}' names a reference or control row already; rename the method's folder")
+        check_source(folders[method].path / "method.py")
     plan = Plan(name, size)
     for pair_name, pair in size.pairs.items():
         check_vocabularies(pair_name, pair, where)
         _add_pair(plan, pair_name, pair, data_root or size.data_root)
         _add_references(plan, pair_name, pair)
-        _add_threshold(plan, pair_name, folders)
+        plan.pairs[pair_name]["threshold"] = add_threshold(plan, pair_name, folders, size.threshold)
         for method, overrides in size.methods.items():
-            for run in _method_runs(plan, pair_name, folders[method], overrides or {}, where):
+            for run in method_runs(plan, pair_name, folders, method, overrides or {}, where):
                 plan.runs[run.id] = run
+    plan.tabled = list(plan.runs)
+    for ablation in size.ablations:
+        plan.ablations[ablation] = ablate(plan, ablation, folders, where)
     return plan
 
 
@@ -145,8 +159,8 @@ def _add_model(plan: Plan, name: str, source: ModelSource, data: str) -> str:
     """Register a model to be made and return its folder; a pretrained one is used where it is."""
     if source.pretrained is not None:
         return source.pretrained
-    module, recipe = ("sources.smollm2", source.smollm2) if source.smollm2 else ("training.make_model", source.world)
-    assert recipe is not None
+    makers = {"sources.smollm2": source.smollm2, "sources.shadow": source.shadow, "world.make_model": source.world}
+    module, recipe = next((module, recipe) for module, recipe in makers.items() if recipe is not None)
     params = recipe.model_dump(mode="json")
     model = f"{name}-{short_hash([params, data, code_hash(_file(module))])}"
     plan.models[model] = Made(module, params, data)
@@ -174,59 +188,3 @@ def _add_references(plan: Plan, pair: str, content: Pair) -> None:
         run = Run(f"{pair}-random-{short_hash([policy, ids])}", pair, "control", "random", "Random policy",
                   order=910, policy=policy)  # fmt: skip
         plan.runs[run.id] = run
-
-
-def _add_threshold(plan: Plan, pair: str, folders: dict[str, Folder]) -> None:
-    """Given, or a quantile of the validation KLs of a pure-KL run: GKD with the study's first seed."""
-    threshold = plan.size.threshold
-    content: dict[str, Any] = {"d": threshold.d, "calibrate": threshold.calibrate, "reading": threshold.reading}
-    if threshold.calibrate is not None:
-        overrides = plan.size.methods.get("gkd", {})
-        run = _method_runs(plan, pair, folders["gkd"], overrides, "threshold")[0]
-        plan.runs.setdefault(run.id, run)
-        content["run"] = run.id
-    plan.pairs[pair]["threshold"] = f"{pair}-{short_hash(content)}"
-    plan.thresholds[plan.pairs[pair]["threshold"]] = content
-
-
-def _method_runs(plan: Plan, pair: str, folder: Folder, overrides: dict[str, Any], where: str) -> list[Run]:
-    """One run per setting, learning rate and seed."""
-    rates = overrides.get("lr", plan.size.train.lr)
-    rates = rates if isinstance(rates, list) else [rates]
-    own = {key: value for key, value in overrides.items() if key != "lr"}
-    varied = [key for key, value in own.items() if isinstance(value, list)]
-    runs = []
-    for settings in folder.grid(own, where):
-        for lr in rates:
-            shown = [folder.describe(settings, varied)] + ([f"lr={lr:g}"] if len(rates) > 1 else [])
-            setting = ", ".join(text for text in shown if text)
-            train = {**plan.size.train.model_dump(), "lr": _rate(lr, where, folder.name)}
-            for seed in plan.size.seeds:
-                runs.append(_run(plan, pair, folder, settings, setting, train, seed))
-    return runs
-
-
-def _rate(lr: Any, where: str, method: str) -> float:
-    if isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 < lr <= 1:
-        raise UserError(f"{where}: 'lr' of method '{method}' is {lr!r}, but must be a number in (0, 1]; change it")
-    return float(lr)
-
-
-def _run(
-    plan: Plan, pair: str, folder: Folder, settings: dict[str, Any], setting: str, train: dict[str, Any], seed: int
-) -> Run:
-    needs, ids = folder.declares.needs, plan.pairs[pair]
-    inputs = {name: ids[name] for name in ("data", "student", "teacher")}
-    inputs |= {"threshold": ids["threshold"]} if needs.threshold else {}
-    params = {
-        "method": folder.name, "settings": settings, "seed": seed, "train": train, "inputs": inputs,
-        "methods_path": [str(path) for path in plan.size.methods_path],
-        "code": code_hash("training/train.py", str(folder.path / "method.py")),
-    }  # fmt: skip
-    plain = "".join(c if c.isalnum() or c in ".=" else "-" for c in setting.replace("λ", "lambda")).strip("-")
-    parts = (pair, folder.name, plain, f"s{seed}", short_hash([params, needs.model_dump()]))
-    name = "-".join(part for part in parts if part)
-    return Run(
-        name, pair, "method", folder.name, folder.declares.label, setting, seed, folder.declares.order,
-        folder.declares.objective, {"run": name, **params}, f"results/runs/{name}/policy", inputs.get("threshold", ""),
-    )  # fmt: skip

@@ -3,40 +3,73 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from study.config import ModelSource, Pair
 from training.errors import UserError
+from training.model_folder import check_model
+from training.vocabulary import Clash, clashes
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Token ids by token, and the tokens that are control tokens."""
+
+    ids: dict[str, int]
+    special: frozenset[str]
 
 
 def check_vocabularies(name: str, pair: Pair, where: str) -> None:
-    """`UserError` where teacher and student are known to have different vocabularies.
+    """`UserError` where a model folder cannot be used, or teacher and student are known to differ in vocabulary.
 
     A name on a hub is not known yet; training checks the tokenizers themselves before its first step.
     """
+    for role, source in (("student", pair.student), ("teacher", pair.teacher)):
+        if source.pretrained is not None:
+            try:
+                check_model(source.pretrained)
+            except UserError as error:
+                raise UserError(f"{where}: {role} of pair '{name}': {error}") from error
     student, teacher = vocabulary(pair.student), vocabulary(pair.teacher)
     if student is None or teacher is None or student == teacher:
         return
-    sizes = " and ".join(f"{len(v)} tokens" if isinstance(v, dict) else v for v in (student, teacher))
+    if isinstance(student, Vocabulary) and isinstance(teacher, Vocabulary) and not differing(student, teacher):
+        return
+    sizes = " and ".join(f"{len(v.ids)} tokens" if isinstance(v, Vocabulary) else v for v in (student, teacher))
     raise UserError(
         f"{where}: student and teacher of pair '{name}' have different vocabularies ({sizes}), so their divergence "
         "would mean nothing; choose a pair that shares one tokenizer"
     )
 
 
-def vocabulary(source: ModelSource) -> dict[str, int] | str | None:
-    """Token ids of a local pretrained folder, the name of a vocabulary the project makes, or None if unknown."""
+def differing(student: Vocabulary, teacher: Vocabulary) -> list[Clash]:
+    """Ids that mean different things, unused control tokens aside."""
+    return clashes(student.ids, teacher.ids, student.special | teacher.special)
+
+
+def vocabulary(source: ModelSource) -> Vocabulary | str | None:
+    """The vocabulary of a local pretrained folder, the name of one that the project makes, or None if unknown."""
+    file = Path(source.pretrained or "") / "tokenizer.json"
+    return made_here(source) or (read_vocabulary(file) if file.is_file() else None)
+
+
+def made_here(source: ModelSource) -> str | None:
+    """The name of the vocabulary of a model that the project makes."""
     if source.world is not None:
         return "the world's words"
     if source.smollm2 is not None:
         return "SmolLM2's tokens"
-    file = Path(source.pretrained or "") / "tokenizer.json"
-    if not file.is_file():
-        return None
+    return f"the shadows' tokens of {source.shadow.family}" if source.shadow is not None else None
+
+
+def read_vocabulary(file: Path) -> Vocabulary:
+    """The vocabulary in a tokenizer.json; `UserError` where it holds none."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         added = {token["content"]: token["id"] for token in content.get("added_tokens", [])}
-        return {**_pairs(content["model"]["vocab"]), **added}
+        special = frozenset(token["content"] for token in content.get("added_tokens", []) if token.get("special"))
+        return Vocabulary({**_pairs(content["model"]["vocab"]), **added}, special)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{file} is no readable tokenizer ({type(error).__name__}); restore the model folder"

@@ -1,0 +1,118 @@
+"""How much memory, disk and time a size takes, before anything is spent: formulas, with what they assume.
+
+Memory counts what is held at once. Time is a roofline: arithmetic at a share of the card's peak, decoding bound by
+reading the weights or by starting kernels. The constants are stated, not measured; where runs of the size have
+finished, `study.preflight` puts their measured seconds in the place of the training's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sources.architectures import Config
+from study.config import Evaluation
+from training.settings import TrainSettings
+
+PROMPT = 300  # tokens of a prompt, chat template included: an allowance
+UTILISATION = 0.4  # of the card's peak in forward and backward passes
+BANDWIDTH_SHARE = 0.6  # of the memory bandwidth while decoding
+LAYER_S = 0.9e-3  # seconds that transformers needs to start the kernels of one layer, per decoded token
+RESERVE = 1.5e9  # bytes of CUDA context and fragments
+LOGITS = 2**24  # elements in a chunk of logits (training.batch.CHUNK_ELEMENTS)
+LOGIT_COPIES = 10  # float32 tensors of that size in a forward and backward pass of a divergence
+HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Device:
+    """A card as its maker states it: bytes, bfloat16 operations and bytes moved per second."""
+
+    title: str
+    memory: float
+    peak: float
+    bandwidth: float
+
+
+DEVICES = {
+    "a100_80gb": Device("A100, 80 GB", 85.0e9, 312e12, 2.0e12),
+    "h100_80gb": Device("H100, 80 GB", 85.0e9, 989e12, 3.35e12),
+    "h200": Device("H200, 141 GB", 150.0e9, 989e12, 4.8e12),
+    "rtx4090": Device("RTX 4090, 24 GB", 25.2e9, 165e12, 1.0e12),
+    "l4": Device("L4, 24 GB", 24.0e9, 121e12, 0.3e12),
+}
+
+
+def bytes_per(dtype: str) -> int:
+    """Bytes of one number."""
+    return 2 if dtype == "bfloat16" else 4
+
+
+def training_memory(student: Config, teacher: Config, train: TrainSettings) -> dict[str, float]:
+    """Bytes by part at the peak of a run: in its backward pass, its optimiser's step, or its generation.
+
+    AdamW keeps two float32 moments and, under bfloat16, a float32 copy of the weights; for its step the gradients
+    become float32 copies, which are given up after it.
+    """
+    weight, count = bytes_per(train.dtype), student.parameters()
+    half = train.dtype == "bfloat16"
+    kept: dict[str, float] = {
+        "student": weight * count, "optimiser": (12 if half else 8) * count, "teacher": weight * teacher.parameters(),
+    }  # fmt: skip
+    rows, length = train.questions * train.samples, PROMPT + train.max_new_tokens
+    micro = (train.micro_questions or train.questions) * train.samples * length
+    own = 0 if half else 4 * count  # float32 gradients stay until the next update
+    stages: list[dict[str, float]] = [
+        {"gradients": weight * count, "activations": activations(student, micro, train),
+         "logits": 4 * LOGIT_COPIES * LOGITS},
+        {"gradients": 4 * count},
+        {"gradients": own, "cache": weight * cache_numbers(student) * rows * length},
+    ]  # fmt: skip
+    peak = max(range(len(stages)), key=lambda number: sum(stages[number].values()))
+    return {**kept, **stages[peak], "reserve": RESERVE}
+
+
+def activations(config: Config, tokens: int, train: TrainSettings) -> float:
+    """Bytes that a forward pass keeps: all of each layer, or its input and one layer with gradient checkpointing.
+
+    Per token and layer 10 values of the hidden width and 4 of the intermediate one; attention is not materialised.
+    """
+    width = bytes_per(train.dtype)
+    layer = width * tokens * (10 * config.hidden_size + 4 * config.intermediate_size)
+    if not train.gradient_checkpointing:
+        return config.num_hidden_layers * layer
+    return config.num_hidden_layers * width * tokens * config.hidden_size + layer
+
+
+def cache_numbers(config: Config) -> int:
+    """Keys and values that one token leaves in the cache."""
+    return 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_width
+
+
+def decoding_s(config: Config, rows: int, device: Device, weight: int) -> float:
+    """Seconds for one token of each of `rows` responses."""
+    reading = weight * config.parameters() / (BANDWIDTH_SHARE * device.bandwidth)
+    arithmetic = 2 * config.parameters() * rows / (UTILISATION * device.peak)
+    return max(reading, arithmetic, LAYER_S * config.num_hidden_layers)
+
+
+def update_s(student: Config, teacher: Config | None, train: TrainSettings, device: Device) -> float:
+    """Seconds of one update, every response at its longest; without a teacher its forward pass is left out."""
+    rows = train.questions * train.samples
+    tokens = rows * (PROMPT + train.max_new_tokens)
+    passes = (8 if train.gradient_checkpointing else 6) * student.parameters()
+    passes += 2 * teacher.parameters() if teacher else 0
+    generation = train.max_new_tokens * decoding_s(student, rows, device, bytes_per(train.dtype))
+    return generation + passes * tokens / (UTILISATION * device.peak)
+
+
+def generate_s(config: Config, tests: int, evaluate: Evaluation, device: Device) -> float:
+    """Seconds to answer all test prompts, greedily and by sampling."""
+    responses = tests * evaluate.prompts * (1 + evaluate.samples)
+    batches = max(1.0, responses / evaluate.batch)
+    return batches * evaluate.max_new_tokens * decoding_s(config, evaluate.batch, device, bytes_per(evaluate.dtype))
+
+
+def score_s(student: Config, teacher: Config, tests: int, evaluate: Evaluation, device: Device) -> float:
+    """Seconds to measure the divergence of all responses."""
+    tokens = tests * evaluate.prompts * (1 + evaluate.samples) * (PROMPT + evaluate.max_new_tokens)
+    return 2 * (student.parameters() + teacher.parameters()) * tokens / (UTILISATION * device.peak)

@@ -1,0 +1,98 @@
+"""What `make tables` would still run, about how long that takes, and on what; nothing is run.
+
+    python -m study.forecast --size micro [--data-root DIR]
+
+The jobs are Snakemake's own dry run, so what is finished is not counted. Seconds per job are the measured ones in
+durations.yaml; of trained runs that are finished here, those of their cost.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from study.machine import machine
+from study.plan import make_plan
+from training.errors import UserError, cli
+
+DURATIONS = Path(__file__).with_name("durations.yaml")
+TARGETS = ("results/tables", "runs")
+Seconds = dict[str, tuple[float, str]]  # by rule: of one job, and where that is from
+
+
+def jobs(text: str) -> dict[str, int]:
+    """Jobs by rule from the table that a dry run of Snakemake prints; empty where nothing is to be done."""
+    table = re.search(r"job +count\n-+ +-+\n(.*?)\ntotal", text, re.S)
+    return {name: int(count) for name, count in (line.split() for line in table[1].splitlines())} if table else {}
+
+
+def dry_run(size: str, data_root: str | None) -> dict[str, int]:
+    """What Snakemake would run for a size; `UserError` with its own last words where it refuses."""
+    config = [f"size={size}", *([f"data_root={data_root}"] if data_root else [])]
+    command = [sys.executable, "-m", "snakemake", "--cores", "all", "--dry-run", "--nolock", "--config", *config, "--"]
+    done = subprocess.run([*command, *TARGETS], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"Snakemake cannot plan size {size}: {(done.stdout + done.stderr).strip().splitlines()[-1]}")
+    return jobs(done.stdout)
+
+
+def seconds(size: str, runs: list[str], results: Path) -> Seconds:
+    """Seconds of one job by rule, as far as measured."""
+    known = yaml.safe_load(DURATIONS.read_text(encoding="utf-8"))
+    stated = {**known["shared"], **known["sizes"].get(size, {})}
+    found = {rule: (float(value), "stated in study/durations.yaml") for rule, value in stated.items()}
+    costs = [results / "runs" / run / "cost.json" for run in runs]
+    walls = [json.loads(path.read_text(encoding="utf-8"))["wall_s"] for path in costs if path.is_file()]
+    if walls:
+        found["train"] = (statistics.median(walls), f"median of {len(walls)} finished runs")
+    return found
+
+
+def told(size: str, counted: dict[str, int], each: Seconds, on: dict[str, Any]) -> list[str]:
+    """The plan, line by line. The total takes the cores to be busy throughout; a GPU takes one job at a time."""
+    if not counted:
+        return [f"size {size}: nothing to be done, everything is there"]
+    lines, total, unknown = [f"size {size}, for {' and '.join(TARGETS)}:"], 0.0, []
+    for rule, count in counted.items():
+        if rule in each:
+            one, source = each[rule]
+            total += count * one
+            lines.append(f"  {rule:<12}{count:>5} jobs  {one:>6.0f} s each  {count * one / 60:>7.1f} min  ({source})")
+        elif rule not in ("all", "runs"):
+            unknown.append(rule)
+            lines.append(f"  {rule:<12}{count:>5} jobs  not measured in this size")
+    side_by_side = 1 if on["device"] != "cpu" else on["cores"]
+    least = "at least " if unknown else ""
+    lines.append(f"together {least}about {total / 60:.0f} min of jobs, {total / 60 / side_by_side:.0f} min of waiting")
+    device = "no GPU" if on["device"] == "cpu" else f"{on['device']}, one job at a time"
+    lines.append(
+        f"on {on['cores']} cores ({on['processor']}), {device}; the seconds are another machine's: a rough guide"
+    )
+    return lines
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line: `--size NAME [--data-root DIR] [--results DIR]`."""
+    parser = argparse.ArgumentParser(prog="python -m study.forecast", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--size", required=True)
+    parser.add_argument("--data-root")
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    given = parser.parse_args(argv)
+    plan = make_plan(given.size, given.data_root)
+    trained = [run.id for run in plan.runs.values() if run.params]
+    import torch  # noqa: F401  (so that `machine` can say whether there is a GPU; a mistake in the config comes first)
+
+    counted = dry_run(given.size, given.data_root)
+    print("\n".join(told(given.size, counted, seconds(given.size, trained, given.results), machine())))
+
+
+if __name__ == "__main__":
+    cli(main)

@@ -1,0 +1,152 @@
+"""What can be wrong with a pair or its problems, found before anything is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from sources.rows import check
+from study.config import Pair
+from study.estimates import PROMPT
+from study.facts import Facts
+from study.vocabulary import differing
+from training.errors import UserError
+from training.settings import TrainSettings
+from training.vocabulary import renamed
+
+Level = Literal["ok", "note", "warning", "refused"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the table: how grave, about whom, what was looked at, what was found."""
+
+    level: Level
+    subject: str
+    what: str
+    found: str
+
+
+def pair_findings(name: str, student: Facts, teacher: Facts, train: TrainSettings) -> Iterator[Finding]:
+    """Everything that decides whether the pair's divergence means something and its models can be had."""
+    yield Finding(*_vocabularies(student, teacher, name))
+    yield from _widths(name, student, teacher)
+    yield Finding(*_template(student, teacher, name))
+    yield Finding(*_stops(student, teacher, name))
+    for role, model in (("student", student), ("teacher", teacher)):
+        yield from _context(name, role, model, train)
+        yield Finding(*_licence(model, f"{name}: {role}"))
+    if student.name == teacher.name and student.source in {"hub", "as published", "folder"}:
+        yield Finding("warning", name, "models", "student and teacher are the same model: their divergence starts at 0")
+
+
+def _vocabularies(student: Facts, teacher: Facts, name: str) -> tuple[Level, str, str, str]:
+    what = "token ids"
+    ours, theirs = student.vocabulary, teacher.vocabulary
+    if ours and theirs:
+        clashes = differing(ours, theirs)
+        if clashes:
+            number, mine, other = clashes[0]
+            return "refused", name, what, (
+                f"{len(clashes)} ids mean different tokens (id {number}: {mine!r} and {other!r}), so a divergence "
+                "over ids would compare unlike things; choose a pair with one tokenizer"
+            )  # fmt: skip
+        names = renamed(ours.ids, theirs.ids)
+        unused = f"; {names} control tokens differ, which prompts must not use" if names else ""
+        return "ok", name, what, f"the same {min(len(ours.ids), len(theirs.ids)):,} tokens on both sides{unused}"
+    if not student.family or not teacher.family:
+        return "warning", name, what, "not checked: a tokenizer is out of reach; training checks before its first step"
+    if student.family != teacher.family:
+        return "refused", name, what, (
+            f"tokenizers of {student.family} and {teacher.family}: the same id means different tokens, so a divergence "
+            "over ids would compare unlike things; choose a pair with one tokenizer"
+        )  # fmt: skip
+    if {student.source, teacher.source} & {"as published", "unknown"}:
+        return "note", name, what, f"one tokenizer ({student.family}) as published, not checked: files out of reach"
+    return "ok", name, what, f"one tokenizer ({student.family})"
+
+
+def _widths(name: str, student: Facts, teacher: Facts) -> Iterator[Finding]:
+    if student.config is None or teacher.config is None:
+        return
+    ours, theirs = student.config.vocab_size, teacher.config.vocab_size
+    width = min(ours, theirs)
+    text = f"{ours:,} wide" if ours == theirs else f"{ours:,} and {theirs:,} wide: cut to {width:,} and renormalised"
+    known = student.vocabulary or teacher.vocabulary
+    beyond = [t for t, i in known.ids.items() if i >= width and t not in known.special] if known else []
+    if beyond:
+        yield Finding("refused", name, "logits", f"{text}, but {len(beyond)} tokens lie beyond, {beyond[0]!r} first")
+    elif ours > theirs:
+        yield Finding("warning", name, "logits", f"{text}; an id that only the student has stops the run if sampled")
+    else:
+        yield Finding("ok", name, "logits", text)
+
+
+def _template(student: Facts, teacher: Facts, name: str) -> tuple[Level, str, str, str]:
+    if student.template is None:
+        return "warning", name, "chat template", "not known: the student's tokenizer is out of reach"
+    if student.template:
+        return "ok", name, "chat template", "the student's, for both"
+    if teacher.template:
+        text = "the student has none: both see plain text, though the teacher was taught in its template"
+        return "warning", name, "chat template", f"{text}; its own row uses it"
+    return "ok", name, "chat template", "none: both see plain text"
+
+
+def _stops(student: Facts, teacher: Facts, name: str) -> tuple[Level, str, str, str]:
+    ours, theirs = set(student.stops), set(teacher.stops)
+    if not ours or not theirs:
+        return "warning", name, "end of response", "not known: no generation_config.json or EOS token in reach"
+    shown = f"student {_plain(ours)}, teacher {_plain(theirs)}"
+    if ours >= theirs:
+        return "ok", name, "end of response", f"{shown}; pad = EOS is masked by position"
+    return "note", name, "end of response", f"{shown}: the student is taught to stop at the teacher's too"
+
+
+def _plain(stops: set[int | str]) -> str:
+    return " or ".join(str(stop) for stop in sorted(stops, key=str))
+
+
+def _context(name: str, role: str, model: Facts, train: TrainSettings) -> Iterator[Finding]:
+    if model.config is None:
+        return
+    held, needed = model.config.max_position_embeddings, PROMPT + train.max_new_tokens
+    text = f"{held:,} tokens, {needed:,} needed ({PROMPT} allowed for a prompt)"
+    yield Finding("ok" if held >= needed else "refused", f"{name}: {role}", "context length", text)
+
+
+def _licence(model: Facts, subject: str) -> tuple[Level, str, str, str]:
+    text = f"{model.name} ({model.source}): {model.license or 'not known'}"
+    text += {True: ", gated: accept its licence on the hub and log in", False: "", None: ", gate not known"}[
+        model.gated
+    ]
+    if model.trouble:
+        return "warning", subject, "licence, gate", f"{text}; {model.trouble}"
+    return ("note" if model.gated else "ok"), subject, "licence, gate", text
+
+
+def data_findings(name: str, pair: Pair, root: str | None) -> Iterator[Finding]:
+    """Whether the problems are there, and whether training may see what is tested."""
+    problems = pair.data.problems
+    if problems is None:
+        yield Finding("ok", name, "problems", "made here")
+        return
+    reasons: dict[str, str] = {}
+    wanted = [(problems.train, "train"), *((test, "test") for test in problems.tests)]
+    for data, split in wanted:
+        try:
+            check(data, split, root or problems.root)
+        except UserError as error:
+            reasons[f"{data} ({split})"] = str(error)
+    here = ", ".join(f"{data} ({split})" for data, split in wanted if f"{data} ({split})" not in reasons)
+    if here:
+        yield Finding("ok", name, "problems", here)
+    if reasons:
+        (_, first), *others = reasons.items()
+        likewise = f"; likewise {', '.join(other for other, _ in others)}" if others else ""
+        yield Finding("refused", name, "problems", first + likewise)
+    leaked = [test for test in problems.tests if test == "gsm8k" or test.startswith("gsm_symbolic")]
+    if problems.train == "reasoning_gym" and leaked:
+        text = f"trained on templates of GSM8K's test questions, tested on {', '.join(leaked)}"
+        yield Finding("refused", name, "problems", f"{text}; test on reasoning_gym_new or svamp")

@@ -1,0 +1,135 @@
+"""The runs of a method: one per setting, learning rate, constraint and seed, each with an id of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from study.code import code_hash, short_hash
+from study.config import Size, Threshold
+from training.errors import UserError
+from training.folders import Folder
+from training.schema import parse
+
+if TYPE_CHECKING:
+    from study.plan import Plan
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row of the study: a trained policy, a reference model or a control."""
+
+    id: str
+    pair: str
+    kind: str
+    method: str
+    label: str
+    setting: str = ""
+    seed: int = 0
+    order: int = 0
+    objective: str = "reward"
+    params: dict[str, Any] = field(default_factory=dict)  # for training; empty where nothing is trained
+    policy: str = ""  # model folder or name; empty for a control without a model
+    threshold: str = ""  # id of the threshold that training needs; empty where it needs none
+
+    def row(self) -> dict[str, Any]:
+        """What tables know of the run."""
+        names = ("pair", "kind", "method", "setting", "label", "seed", "order", "objective")
+        return {"run": self.id, **{name: getattr(self, name) for name in names}}
+
+
+def add_threshold(plan: Plan, pair: str, folders: dict[str, Folder], threshold: Threshold) -> str:
+    """Register a constraint and return its id: d is given, or a quantile of the validation KLs of a pure-KL run.
+
+    That run is GKD with the study's first seed.
+    """
+    content: dict[str, Any] = {"d": threshold.d, "calibrate": threshold.calibrate, "reading": threshold.reading}
+    if threshold.calibrate is not None:
+        overrides = plan.size.methods.get("gkd", {})
+        run = method_runs(plan, pair, folders, "gkd", overrides, "threshold")[0]
+        plan.runs.setdefault(run.id, run)
+        content["run"] = run.id
+    name = f"{pair}-{short_hash(content)}"
+    plan.thresholds[name] = content
+    return name
+
+
+def method_runs(
+    plan: Plan, pair: str, folders: dict[str, Folder], method: str, overrides: dict[str, Any], where: str
+) -> list[Run]:
+    """One run per setting, learning rate, constraint and seed; a `UserError` says what in `overrides` is not allowed.
+
+    `overrides`: the method's settings, `lr`, and `threshold`, a constraint of the row's own. Shown are the settings
+    with a symbol, those with several values and those off their default.
+    """
+    folder, runs = folders[method], []
+    for threshold in _own_thresholds(plan.size, folder, overrides, where):
+        own = {key: value for key, value in overrides.items() if key not in {"lr", "threshold"}}
+        if "constraint" in folder.declares.settings:  # trained under the reading that it is judged by
+            own = {"constraint": threshold.reading, **own}
+        known = add_threshold(plan, pair, folders, threshold) if folder.declares.needs.threshold else ""
+        for settings, rate in product(folder.grid(own, where), _rates(plan.size, pair, overrides, where, method)):
+            usual = {name: setting.default for name, setting in folder.declares.settings.items()}
+            varied = [name for name in usual if len(_values(own.get(name))) > 1 or settings[name] != usual[name]]
+            shown = [folder.describe(settings, varied), _difference(threshold, plan.size.threshold)]
+            shown += [f"lr={rate:g}"] if len(_values(overrides.get("lr"))) > 1 else []
+            setting = ", ".join(text for text in shown if text)
+            train = {**plan.size.train_of(pair).model_dump(), "lr": rate}
+            runs += [_run(plan, pair, folder, settings, setting, train, seed, known) for seed in plan.size.seeds]
+    if not runs:
+        raise UserError(f"{where}: method '{method}' has an empty list as 'lr' or 'threshold'; give at least one value")
+    return runs
+
+
+def _values(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else [given]
+
+
+def _difference(threshold: Threshold, usual: Threshold) -> str:
+    """How a constraint of a row's own is shown beside its settings, which name the reading."""
+    if threshold == usual:
+        return ""
+    return f"d={threshold.d:g}" if threshold.d is not None else f"d at quantile {threshold.calibrate:g}"
+
+
+def _own_thresholds(size: Size, folder: Folder, overrides: dict[str, Any], where: str) -> list[Threshold]:
+    """The constraints among a method's overrides; the size's where there are none."""
+    if "threshold" not in overrides:
+        return [size.threshold]
+    if not folder.declares.needs.threshold:
+        raise UserError(f"{where}: method '{folder.name}' uses no threshold; take its key 'threshold' out")
+    at, usual = f"{where}: 'threshold' of method '{folder.name}'", {"reading": size.threshold.reading}
+    values = [{**usual, **value} if isinstance(value, dict) else value for value in _values(overrides["threshold"])]
+    return [parse(Threshold, value, at) for value in values]
+
+
+def _rates(size: Size, pair: str, overrides: dict[str, Any], where: str, method: str) -> list[float]:
+    return [_rate(rate, where, method) for rate in _values(overrides.get("lr", size.train_of(pair).lr))]
+
+
+def _rate(lr: Any, where: str, method: str) -> float:
+    if isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 < lr <= 1:
+        raise UserError(f"{where}: 'lr' of method '{method}' is {lr!r}, but must be a number in (0, 1]; change it")
+    return float(lr)
+
+
+def _run(
+    plan: Plan, pair: str, folder: Folder, settings: dict[str, Any], setting: str, train: dict[str, Any], seed: int,
+    threshold: str,
+) -> Run:  # fmt: skip
+    needs, ids = folder.declares.needs, plan.pairs[pair]
+    inputs = {name: ids[name] for name in ("data", "student", "teacher")}
+    inputs |= {"threshold": threshold} if threshold else {}
+    params = {
+        "method": folder.name, "settings": settings, "seed": seed, "train": train, "inputs": inputs,
+        "methods_path": [str(path) for path in plan.size.methods_path if folder.path.parent == path],
+        "code": code_hash("training/train.py", str(folder.path / "method.py")),
+    }  # fmt: skip
+    plain = "".join(c if c.isalnum() or c in ".=" else "-" for c in setting.replace("λ", "lambda")).strip("-")
+    parts = (pair, folder.name, plain, f"s{seed}", short_hash([params, needs.model_dump()]))
+    name = "-".join(part for part in parts if part)
+    return Run(
+        name, pair, "method", folder.name, folder.declares.label, setting, seed, folder.declares.order,
+        folder.declares.objective, {"run": name, **params}, f"results/runs/{name}/policy", threshold,
+    )  # fmt: skip

@@ -1,0 +1,87 @@
+"""Is a size the same each time? Build it twice from scratch, or once against something kept, and compare.
+
+    python -m study.verify --size smoke [--against FOLDER] [--update FOLDER] [--built FOLDER]
+
+`--against` is a tree with `results/`, compared run by run, or a folder of reference tables. `--update` makes a folder
+the reference. `--built` takes the place of the first build: a tree in which the size is built. Exit code 1 where
+anything differs; the first difference is named by run, step and quantity.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from study.code import ROOT
+from study.compare import differences
+from study.reference import MADE_ON, departures, same_kind, update
+from training.errors import UserError, cli
+
+SHOWN = 20  # differences that are printed
+
+
+def build(size: str, folder: Path, data_root: str | None = None) -> Path:
+    """The size built from scratch in an empty folder, by this tree's code; `UserError` where that fails."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = [f"size={size}", *([f"data_root={Path(data_root).resolve()}"] if data_root else [])]
+    command = [
+        sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder),
+        "--cores", "all", "--config", *settings, "--", "results/tables", "runs",
+    ]  # fmt: skip
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    print(f"building {size} in {folder}", flush=True)
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)}, check=False)
+    if done.returncode != 0:
+        raise UserError(f"size '{size}' could not be built in {folder} (see above); correct that first")
+    return folder
+
+
+def found(given: argparse.Namespace, scratch: Path) -> list[str]:
+    """Every difference, after the builds that are asked for."""
+    first = given.built or build(given.size, scratch / "first", given.data_root)
+    tables = first / "results" / "built" / given.size / "tables"
+    if not tables.is_dir():
+        raise UserError(f"{tables} is not there; build the size first: make tables SIZE={given.size}")
+    if given.update:
+        update(tables, given.update)
+        print(f"{given.update} now holds the tables of size {given.size}")
+        return []
+    if given.against and (given.against / MADE_ON).is_file():
+        exact = same_kind(given.against)
+        who, must = ("this", "equal") if exact else ("another", "within the bands of study/reference.py")
+        print(f"{who} kind of processor made the reference: tables must be {must}")
+        return list(departures(tables, given.against, exact))
+    second = given.against or build(given.size, scratch / "second", given.data_root)
+    return list(differences(first, second, given.size))
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line: `--size NAME [--against DIR] [--update DIR] [--built DIR] [--data-root DIR]`."""
+    parser = argparse.ArgumentParser(prog="python -m study.verify", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--size", default="smoke")
+    parser.add_argument("--against", type=Path, help="tree with results/, or folder of reference tables")
+    parser.add_argument("--update", type=Path, help="folder of reference tables to write, in place of a comparison")
+    parser.add_argument("--built", type=Path, help="tree in which the size is built, in place of the first build")
+    parser.add_argument("--data-root", help="folder of local copies of real data sets")
+    given = parser.parse_args(argv)
+    if given.against and not given.against.is_dir():
+        raise UserError(f"--against {given.against} is no folder; name a tree with results/ or a folder of references")
+    with tempfile.TemporaryDirectory(prefix="verify-") as scratch:
+        unequal = found(given, Path(scratch))
+    for line in unequal[:SHOWN]:
+        print(line)
+    if len(unequal) > SHOWN:
+        print(f"and {len(unequal) - SHOWN} more")
+    if unequal:
+        print(f"size {given.size}: not the same; the first difference: {unequal[0]}")
+        sys.exit(1)
+    if not given.update:
+        print(f"size {given.size}: the same")
+
+
+if __name__ == "__main__":
+    cli(main)
