@@ -6,7 +6,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from training.batch import Batch
-from training.rollout import Rollouts, positions
+from training.following import positions
+from training.rollout import Rollouts
 
 PAD, EOS = 0, 1
 

@@ -15,8 +15,8 @@ D = 0.2
 TESTS = {"same": "Same distribution", "symbolic": "Re-sampled names and numbers", "longer": "Longer chains"}
 REGIME = {"teacher_fac_min": 0.95, "student_fac": [0.2, 0.6], "grpo_cs_max": 0.9, "random_fac_max": 0.05}
 METRICS = (
-    "correct", "extracted", "finished", "tokens", "kl_mean", "kl_sum", "kl_prefix", "kl_k1", "kl_k3", "reasoning",
-    "sound",
+    "correct", "equivalent", "extracted", "finished", "tokens", "kl_mean", "kl_sum", "kl_prefix", "kl_k1", "kl_k3",
+    "floored", "reasoning", "sound",
 )  # fmt: skip
 
 
@@ -116,7 +116,8 @@ def _scores(rng: np.random.Generator, run: str, level: Level, test: str, prompts
         kl = float("nan") if level.kl is None else level.kl * float(rng.gamma(4.0, 0.25))
         correct = float(rng.random() < level.fac * harder)
         k1, k3 = kl + 0.3 * (level.kl or 0.0) * rng.standard_normal(), kl * float(rng.gamma(9.0, 1 / 9))
-        values = (correct, 1.0, 1.0, 30.0, kl, 30 * kl, 1.5 * kl, k1, k3, steps, float(steps == 1.0))
+        floored = 0.0 * kl
+        values = (correct, correct, 1.0, 1.0, 30.0, kl, 30 * kl, 1.5 * kl, k1, k3, floored, steps, float(steps == 1.0))
         rows += [
             (run, test, decoding, f"{test}-{prompt:04d}", sample, metric, value)
             for metric, value in zip(METRICS, values, strict=True)

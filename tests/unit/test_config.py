@@ -67,6 +67,54 @@ BAD = [
     (put("evaluate", "samples", value=0), "'evaluate.samples' is 0"),
     (put("pairs", "micro", "teacher", value={}), "exactly one of"),
     (put("pairs", "micro", "teacher", "world", "width", value=7), "'pairs.micro.teacher.world.width' is 7"),
+    (put("title", value=3), "'title' is 3, but input should be a valid string"),
+    (put("seeds", value="0"), "'seeds' is '0', but input should be a valid array"),
+    (put("seeds", value=[-1]), "'seeds.0' is -1, but input should be greater than or equal to 0"),
+    (put("seeds", value=[0.5]), "'seeds.0' is 0.5"),
+    (put("train", value=None), "'train' is None"),
+    (put("train", "steps", value="3"), "'train.steps' is '3', but input should be a valid integer"),
+    (put("train", "steps", value=True), "'train.steps' is True, but input should be a valid integer"),
+    (put("train", "questions", value=-1), "'train.questions' is -1"),
+    (put("train", "lr", value=float("inf")), "'train.lr' is inf"),
+    (put("train", "lr", value="fast"), "'train.lr' is 'fast', but input should be a valid number"),
+    (put("train", "weight_decay", value=float("nan")), "'train.weight_decay' is nan"),
+    (put("train", "weight_decay", value=float("inf")), "'train.weight_decay' is inf"),
+    (
+        put("train", "schedule", value="linaer"),
+        "'train.schedule' is 'linaer', but input should be 'constant', 'linear'",
+    ),
+    (put("train", "dtype", value="float16"), "'train.dtype' is 'float16'"),
+    (put("evaluate", "samples", value=1.5), "'evaluate.samples' is 1.5"),
+    (put("evaluate", "sample", value=2), "unknown key 'evaluate.sample'; did you mean 'samples'"),
+    (put("evaluate", "prompts", value=41), "evaluate.prompts is 41, but test set 'same' of pair 'micro' has 40"),
+    (put("threshold", value={"d": float("inf")}), "'threshold.d' is inf"),
+    (put("threshold", value={"d": 0.2, "calibrate": 0.9}), "exactly one of 'd' and 'calibrate'"),
+    (put("pairs", value={}), "'pairs' is {}"),
+    (put("pairs", value=[]), "'pairs' is []"),
+    (put("pairs", "micro", "techer", value={}), "unknown key 'pairs.micro.techer'; did you mean 'teacher'"),
+    (put("pairs", "micro", "teacher", "world", "widht", value=8), "did you mean 'width'"),
+    (put("pairs", "micro", "data", "world", "trian", value=8), "did you mean 'train'"),
+    (put("pairs", "micro", "data", value={}), "exactly one of 'world' and 'problems'"),
+    (put("pairs", "micro", "data", "world", "ops", value=[4, 2]), "ops and longer are ranges"),
+    (put("pairs", "micro", "teacher", "world", "styles", value={"careful": 0.5}), "styles must sum to 1"),
+    (put("pairs", "micro", "teacher", "world", "styles", value={"neat": 1.0}), "pairs.micro.teacher.world.styles.neat"),
+    (put("pairs", "micro", "tests", value=[]), "'pairs.micro.tests' is []"),
+    (put("pairs", "micro", "tests", value=[{"name": "same"}]), "'pairs.micro.tests.0.title' is missing"),
+    (put("pairs", "micro", "tests", value=[{"name": "same", "title": "x"}] * 2), "a test set is named twice"),
+    (put("pairs", "micro", "regime", value={"grpo_cs": 1}), "did you mean 'grpo_cs_max'"),
+    (put("pairs", "micro", "teacher", value={"pretrained": "/nowhere/model"}), "no model folder '/nowhere/model'"),
+    (put("pairs", "micro", "student", value={"pretrained": "a b; touch c"}), "no model folder 'a b; touch c'"),
+    (put("methods", value=["grpo"]), "'methods' is ['grpo']"),
+    (put("methods", "grpo", value=3), "'methods.grpo' is 3"),
+    (put("methods", "teacher", value={}), "there is no method 'teacher'"),
+    (put("methods", "cmdp", value={"n": "many"}), "'n' is 'many', but must be a number"),
+    (put("methods", "cmdp", value={"n": True}), "'n' is True, but must be a number"),
+    (put("methods", "cmdp", value={"n": float("inf")}), "'n' is inf, but must be a number"),
+    (put("methods", "soft_lagrangian", value={"lambda": [0.1, 0.1]}), "'lambda' holds 0.1 twice"),
+    (put("methods", "grpo", value={"lr": "fast"}), "is 'fast'"),
+    (put("methods.path", value="/x"), "'methods.path' is '/x', but input should be a valid array"),
+    (put("title", value="a\0b"), "a text holds a NUL character"),
+    *((put("pairs", value={name: {}}), f"pairs.{name}") for name in ("../x", "a/b", "a b", "a;b", "$(a)", "'", "..")),
 ]
 
 
@@ -80,15 +128,50 @@ def test_a_mistake_is_one_clear_sentence(write: Any, change: Any, sentence: str)
     assert "\n" not in message
 
 
+@pytest.mark.parametrize(
+    "name", ["../../x", "/etc/passwd", "", "a b", "x;touch y", "$(touch y)", "smoke\n", "config/smoke"]
+)
+def test_a_size_is_a_plain_name(name: str) -> None:
+    with pytest.raises(UserError, match="there is no size ") as caught:
+        make_plan(name)
+    assert "\n" not in str(caught.value)
+
+
 def test_an_unknown_size_names_the_nearest() -> None:
     with pytest.raises(UserError, match="no size 'micor' in config/; did you mean 'micro'"):
         make_plan("micor")
 
 
-@pytest.mark.parametrize("text", ["a: [", "- 1\n- 2\n", "", "\tx: 1"])
-def test_unreadable_yaml(write: Any, text: str) -> None:
-    with pytest.raises(UserError, match=r"config/smoke\.yaml"):
+UNREADABLE = [
+    ("a: [", "is no readable YAML: line 1"),
+    ("- 1\n- 2\n", "must be a mapping of settings, but is list"),
+    ("", "must be a mapping of settings, but is NoneType"),
+    ("\tx: 1", "line 1: found character '\\t' that cannot start any token"),
+    ("title: a\nnote: b\ntitle: c\n", "line 3: the key 'title' is given twice"),
+    ("train: {steps: 1, steps: 2}", "line 1: the key 'steps' is given twice"),
+    ("title: !!python/object/apply:os.system [true]", "could not determine a constructor for the tag"),
+    ("title: 2026-99-99", "month must be in 1..12"),
+    ("title: &a [*a]", "the values are no JSON (Circular reference detected)"),
+    ("title: " + "[" * 3000, "maximum recursion depth exceeded"),
+    ("title: \x00", "is no readable YAML"),
+]
+
+
+@pytest.mark.parametrize(("text", "sentence"), UNREADABLE, ids=[s for _, s in UNREADABLE])
+def test_unreadable_yaml(write: Any, text: str, sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
         write(text=text)
+    message = str(caught.value)
+    assert message.startswith("config/smoke.yaml")
+    assert sentence in message
+    assert "\n" not in message
+
+
+def test_a_number_with_an_exponent_needs_no_point(write: Any) -> None:
+    """YAML 1.1 would read it as a text."""
+    text = yaml.safe_dump(yaml.safe_load((ROOT / "config" / "smoke.yaml").read_text()))
+    assert "lr: 0.001" in text
+    assert write(text=text.replace("lr: 0.001", "lr: 1e-3")).size.train.lr == 0.001
 
 
 def test_the_unchanged_size_is_good(write: Any) -> None:
@@ -99,6 +182,8 @@ def test_a_pair_with_different_vocabularies_is_refused(write: Any, tmp_path: Pat
     for name, words in (("a", {"x": 0, "y": 1}), ("b", {"x": 1, "y": 0})):
         (tmp_path / name).mkdir()
         (tmp_path / name / "tokenizer.json").write_text(json.dumps({"model": {"vocab": words}}))
+        (tmp_path / name / "config.json").write_text("{}")
+        (tmp_path / name / "model.safetensors").write_bytes(b"")
 
     def change(values: dict[str, Any]) -> None:
         for who, folder in (("student", "a"), ("teacher", "b")):

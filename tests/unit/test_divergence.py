@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from training.divergence import FLOOR, forward_kl, generalised_jsd, log_policy, reverse_kl, with_floor
+from training.divergence import FLOOR, at_floor, forward_kl, generalised_jsd, log_policy, reverse_kl, with_floor
 
 PI = torch.tensor([[0.5, 0.25, 0.25]], dtype=torch.float64)
 MU = torch.tensor([[0.25, 0.25, 0.5]], dtype=torch.float64)
@@ -76,3 +76,11 @@ def test_the_floored_teacher_is_a_distribution_and_hardly_differs() -> None:
     assert (floored - log_mu).abs().max() < 1e-5
     impossible = with_floor(torch.tensor([[0.0, -torch.inf]], dtype=torch.float64))
     assert impossible[0, 1].item() == pytest.approx(math.log(FLOOR / 2))
+
+
+def test_the_floor_is_active_where_it_is_half_of_the_probability() -> None:
+    width = 4
+    own = torch.tensor([0.0, 0.9, 1.1, 1e6], dtype=torch.float64) * FLOOR / width  # beside the floor's FLOOR / width
+    log_mu = torch.tensor([[-torch.inf, 0.0, 0.0, 0.0]], dtype=torch.float64)
+    log_mu[0, 1:] = own[1:].log()
+    assert at_floor(with_floor(log_mu), width).tolist() == [[True, True, False, False]]

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from training.errors import UserError
-from training.make_model import batches, examples, known_chains, learning_rate, loss_of, main, untrained
 from training.models import load_policy, load_tokenizer
 from world import tokenizer, write
 from world.grammar import Chain
+from world.make_model import batches, examples, known_chains, learning_rate, loss_of, main, untrained
 from world.settings import WorldModel
 from world.verify import Verdict, verify
 

@@ -8,7 +8,7 @@ import pytest
 
 from study import code
 from study.plan import make_plan
-from study.threshold import threshold
+from study.threshold import Origin, threshold
 from training.errors import UserError
 
 
@@ -61,13 +61,13 @@ def test_imports_are_followed() -> None:
 
 
 def test_a_given_threshold_is_passed_on() -> None:
-    assert threshold({"d": 0.2, "calibrate": None, "reading": "mean"}, None) == {"d": 0.2, "source": "given"}
+    assert threshold(Origin(d=0.2), None) == {"d": 0.2, "source": "given"}
 
 
 def test_a_calibrated_threshold_is_the_quantile_of_the_last_measurement(tmp_path: Path) -> None:
     curves = tmp_path / "curves.jsonl"
     curves.write_text('{"reward": [1], "kl_mean": [9]}\n{"reward": [1, 0, 1], "kl_mean": [0.1, 0.3, 0.2]}\n')
-    params = {"d": None, "calibrate": 0.5, "reading": "mean", "run": "gkd"}
+    params = Origin(calibrate=0.5, run="gkd")
     found = threshold(params, curves)
     assert found["d"] == pytest.approx(0.2)
     assert "0.5-quantile of 3 responses of run gkd" in found["source"]

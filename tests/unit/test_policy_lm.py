@@ -165,7 +165,7 @@ def test_a_policy_is_needed_unless_there_is_a_control(folders, tmp_path):
 @pytest.mark.parametrize(
     ("params", "says"),
     [
-        ("{", "not JSON"),
+        ("{", "no JSON"),
         ('{"tests": ["same"], "promts": 3}', "unknown key 'promts'; did you mean 'prompts'"),
         ('{"tests": ["same"], "samples": 0}', "'samples' is 0"),
         ("nowhere.json", "neither JSON text nor a readable file"),

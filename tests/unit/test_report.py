@@ -52,10 +52,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _write_samples(collected, root / "runs")
     theory.main(["--out", str(root / "theory")])
     inputs = ["--collected", str(collected), "--theory", str(root / "theory")]
-    tables.main([*inputs, "--out", str(root / "tables")])
+    tables.main([*inputs, "--out", str(root / "tables"), "--quality", str(root / "quality.md")])
     figures.main(["--collected", str(collected), "--out", str(root / "figures")])
     names = ("collected", "tables", "figures", "theory", "runs")
-    report.main([x for n in names for x in (f"--{n}", str(root / n))] + ["--out", str(root / "report.html")])
+    given = [x for n in names for x in (f"--{n}", str(root / n))] + ["--quality", str(root / "quality.md")]
+    report.main([*given, "--out", str(root / "report.html")])
     return root
 
 
@@ -100,7 +101,8 @@ def test_what_models_write_is_text(page: str, tags: list[tuple[str, dict[str, st
 
 def test_nothing_is_loaded_from_elsewhere(page: str, tags: list[tuple[str, dict[str, str | None]]]) -> None:
     links = [value for _, attributes in tags for name, value in attributes.items() if name in {"src", "href"}]
-    assert [link for link in links if link and not link.startswith(("data:", "#"))] == []
+    assert [link for link in links if link and not link.startswith(("data:", "#"))] == ["quality.md"]
+    assert ("a", {"href": "quality.md"}) in tags  # followed when clicked, not loaded
     assert "@import" not in page
     assert "url(" not in page
     assert sum(tag == "img" for tag, _ in tags) == 7
@@ -174,7 +176,7 @@ def test_equal_input_gives_equal_bytes(built: Path, page: str) -> None:
     shown = viewers(size, built / "runs")
     printed = report.tables(built / "tables", built / "theory")
     figures = report.pictures(built / "figures") + report.pictures(built / "theory")
-    assert report.render(size, printed, figures, shown) == page
+    assert report.render(size, printed, figures, shown, report.quality_counts(built / "quality.md")) == page
 
 
 def test_missing_parts_are_named(built: Path, tmp_path: Path) -> None:
@@ -182,5 +184,7 @@ def test_missing_parts_are_named(built: Path, tmp_path: Path) -> None:
         report.tables(tmp_path)
     with pytest.raises(UserError, match=r"run evaluation\.figures"):
         report.pictures(tmp_path)
+    with pytest.raises(UserError, match=r"run evaluation\.tables with --quality"):
+        report.quality_counts(tmp_path / "quality.md")
     with pytest.raises(UserError, match="no readable samples"):
         viewers(read(built / "collected"), tmp_path)

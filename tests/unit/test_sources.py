@@ -34,21 +34,22 @@ MADE_UP = {
         "Equation": f"( ( 9.0 - {i}.0 ) - 0.5 )", "Answer": 8.5 - i, "Type": "Subtraction",
     },
     "gsm_symbolic": lambda i: {"id": i // 2, "instance": i % 2, **MADE_UP["gsm8k"](i)},
+    "reasoning_gym": lambda i: {"id": f"00-{i}", "question": "A?", "answer": f"{i}", "answer_cot": f"So.\n#### {i}"},
     "math": lambda i: {"problem": f"What is ${i}/3$?", "solution": f"It is $\\boxed{{\\frac{{{i}}}{{3}}}}$."},
 }  # fmt: skip
 
 
-def made_up(name, count):
-    kind = "gsm_symbolic" if name.startswith("gsm_symbolic") else name.removesuffix("500")
-    return [MADE_UP[kind](i) for i in range(count)]
+def made_up(name, count, first=0):
+    kind = "gsm_symbolic" if name.startswith("gsm_symbolic") else name.removesuffix("500").removesuffix("_new")
+    return [MADE_UP[kind](i) for i in range(first, first + count)]
 
 
 @pytest.fixture
 def root(tmp_path):
     """A folder laid out like local copies, with a few made-up rows of every data set and split."""
     for name, data in CATALOGUE.items():
-        for split in data.splits.values():
-            write(tmp_path / "copies" / split.file, made_up(name, 8))
+        for which, split in data.splits.items():
+            write(tmp_path / "copies" / split.file, made_up(name, 8, 8 if which == "train" else 0))
     return tmp_path / "copies"
 
 
@@ -112,7 +113,7 @@ def test_the_seed_decides_what_is_taken(root):
         ({"train": "gsm9k"}, "did you mean 'gsm8k'"),
         ({"tests": {"swamp": 1}}, "no data set 'swamp': did you mean 'svamp'"),
         ({"tests": {"gsm8k": 9}}, "has 8 problems, fewer than the 9 asked for"),
-        ({"train_limit": 6}, "8 training problems, too few for 3 validation and 6 training"),
+        ({"train_limit": 6}, "8 training problems that no test asks, too few for 3 validation and 6 training"),
         ({"validation": 8}, "too few for 8 validation and 1 training"),
     ],
 )
@@ -228,7 +229,7 @@ def test_fine_tuning_learns_and_repeats_itself(model, tmp_path):
     broken = SmolModel(sft_steps=3, batch=4, lr=0.1, dtype="float32")
     with torch.no_grad():
         again.get_output_embeddings().weight.fill_(torch.inf)
-    with pytest.raises(TrainingFailed, match="at step 1 of the fine-tuning"):
+    with pytest.raises(TrainingFailed, match="at step 1 of fine-tuning SmolLM2"):
         fine_tune(again, tokenizer, read_problems(world / "train.jsonl"), broken)
 
 
@@ -286,7 +287,7 @@ def test_the_real_size_is_planned_from_local_copies(root):
         ("prompts: 16", "prompts: 17", "evaluate.prompts is 17, but test set 'gsm8k' .* has 16 problems"),
         ("name: svamp", "name: math", "has no test set 'math'"),
         ("smollm2: {sft_steps: 0}", "smollm2: {sft_step: 0}", "unknown key .*did you mean 'sft_steps'"),
-        ("smollm2: {sft_steps: 0}", "smollm2: {}, pretrained: x", "exactly one of 'world', 'smollm2' and 'pretrained'"),
+        ("smollm2: {sft_steps: 0}", "smollm2: {}, pretrained: x", "exactly one of 'world', .* 'shadow' and"),
     ],
 )
 def test_a_real_size_that_cannot_be_is_refused(tmp_path, monkeypatch, old, new, sentence):

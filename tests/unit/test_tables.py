@@ -59,7 +59,8 @@ def test_every_table_is_written_in_three_forms_and_stale_files_go(folder: Path, 
     out.mkdir(parents=True)
     (out / "stale.csv").write_text("old")
     tables.main(["--collected", str(folder), "--out", str(out)])
-    assert {path.name for path in out.iterdir()} == {f"{n}.{end}" for n in NAMES for end in ("csv", "md", "tex")}
+    forms = {f"{n}.{end}" for n in NAMES for end in ("csv", "md", "tex")}
+    assert {path.name for path in out.iterdir()} == forms | {"sources.json"}
     assert [path.name for path in out.parent.iterdir()] == ["tables"]
 
 

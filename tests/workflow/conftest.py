@@ -27,9 +27,12 @@ def clone(target: Path) -> Path:
     return target
 
 
-def run_in(folder: Path, *command: str, timeout: int = 900) -> subprocess.CompletedProcess[str]:
-    """A command in a folder, in this environment; output is captured."""
+def run_in(
+    folder: Path, *command: str, timeout: int = 900, variables: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """A command in a folder, in this environment with further variables; output is captured."""
     environment = {k: v for k, v in os.environ.items() if k not in {"OMP_NUM_THREADS", "PYTHONPATH"}}
+    environment |= variables or {}
     environment["PATH"] = f"{sys.prefix}/bin:{environment['PATH']}"
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout)
 

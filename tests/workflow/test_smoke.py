@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.workflow.conftest import clone, make_tables, run_in
+from tests.workflow.conftest import make_tables, run_in
 
 TABLES = (
     "main", "claims", "satisfaction", "differences", "win_matrix", "pareto", "feasible", "equal_compute", "readings",
@@ -18,10 +18,10 @@ TABLES = (
 FIGURES = ("score_vs_kl", "pareto", "win_rates", "curves", "equal_compute", "kl_distribution")
 
 
-def jobs(folder: Path) -> dict[str, int]:
-    """What a dry run would do: jobs by rule."""
-    targets = ("--config", "size=smoke", "--", "results/tables", "runs")
-    done = run_in(folder, "snakemake", "--cores", "2", "--dry-run", *targets)
+def jobs(folder: Path, *targets: str) -> dict[str, int]:
+    """What a dry run would do for the targets, by default the tables: jobs by rule."""
+    asked = ("--config", "size=smoke", "--", *(targets or ("results/tables", "runs")))
+    done = run_in(folder, "snakemake", "--cores", "2", "--dry-run", *asked)
     assert done.returncode == 0, done.stderr[-3000:]
     table = re.search(r"job +count\n-+ +-+\n(.*?)\ntotal", done.stdout, re.S)
     return {name: int(count) for name, count in (line.split() for line in table[1].splitlines())} if table else {}
@@ -73,6 +73,12 @@ def test_a_deleted_run_is_rebuilt_with_what_hangs_on_it(smoke: Path) -> None:
     }  # fmt: skip
 
 
+def test_an_ablation_makes_only_the_rows_that_the_tables_lack(smoke: Path) -> None:
+    found = jobs(smoke, "ablations")
+    made = {"threshold": 3, "train": 3, "generate": 3, "score": 3}  # the reading `sum`, d = 0.1, d = 1
+    assert found == {**made, "collect_ablation": 2, "ablation": 2, "ablations": 1}
+
+
 def edited(folder: Path, file: str, old: str, new: str) -> dict[str, int]:
     """Jobs that an edit would cause; the file is put back with its time."""
     path, kept = folder / file, folder / "kept"
@@ -107,25 +113,3 @@ def test_editing_a_plot_reruns_the_plot(smoke: Path) -> None:
 )
 def test_white_space_and_comments_rerun_nothing(smoke: Path, file: str, old: str, new: str) -> None:
     assert edited(smoke, file, old, new) == {}
-
-
-def test_two_runs_from_scratch_give_the_same_tables(smoke: Path, tmp_path: Path) -> None:
-    other = clone(tmp_path / "again")
-    assert make_tables(other).returncode == 0
-    for name in TABLES:
-        if name != "cost":
-            for kind in ("csv", "md", "tex"):
-                file = Path("results") / "tables" / f"{name}.{kind}"
-                assert (smoke / file).read_bytes() == (other / file).read_bytes(), f"{file} differs"
-    assert (smoke / "paper_tables.md").read_bytes() == (other / "paper_tables.md").read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("config", "sentence"),
-    [("size=smok", "there is no size 'smok' in config/; did you mean 'smoke'?")],
-)
-def test_bad_input_is_one_sentence_before_any_job(smoke: Path, config: str, sentence: str) -> None:
-    done = run_in(smoke, "snakemake", "--cores", "1", "--config", config, "--", "results/tables")
-    assert done.returncode != 0
-    assert sentence in done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr

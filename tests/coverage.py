@@ -1,0 +1,90 @@
+"""Simulated studies whose truth is known, and the share of intervals that hold it.
+
+Crossed seeds and prompts, four samples of each: `normal` scores, `rates` (logit-normal, up to near 1) and `divergence`
+(log-normal, skewed as a KL is). Not tests: `tests/unit/test_coverage.py` and `tests/full/test_coverage.py` run them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from evaluation.certify import TAIL
+from evaluation.seed_rates import seed_rates
+from evaluation.statistics import Array, Estimate, rate_bounds, spread
+
+PROMPTS, SAMPLES = 100, 4
+Interval = Callable[[Array], tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Design:
+    """Seeds, and the standard deviations of seed, prompt and seed-by-prompt effects on the scale of the scores."""
+
+    seeds: int
+    seed: float
+    prompt: float = 0.8
+    rest: float = 0.3
+
+    @property
+    def total(self) -> float:
+        """Standard deviation of all effects together."""
+        return float(np.sqrt(self.seed**2 + self.prompt**2 + self.rest**2))
+
+    def effects(self, rng: np.random.Generator) -> Array:
+        """(S, P, 1)"""
+        s, p = self.seeds, PROMPTS
+        crossed = self.seed * rng.standard_normal((s, 1, 1)) + self.prompt * rng.standard_normal((1, p, 1))
+        return crossed + self.rest * rng.standard_normal((s, p, 1))
+
+
+def normal(design: Design, rng: np.random.Generator) -> tuple[float, Array]:
+    """Truth 0 and scores (S, P, K)."""
+    return 0.0, design.effects(rng) + rng.standard_normal((design.seeds, PROMPTS, SAMPLES))
+
+
+def rates(design: Design, rng: np.random.Generator, centre: float) -> tuple[float, Array]:
+    """The true rate around logit `centre`, and answers (S, P, K) of 0 and 1."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    truth = float((weights * special.expit(centre + design.total * nodes)).sum() / weights.sum())
+    chance = special.expit(centre + design.effects(rng))
+    return truth, (rng.random((design.seeds, PROMPTS, SAMPLES)) < chance).astype(np.float64)
+
+
+def divergence(design: Design, rng: np.random.Generator) -> tuple[float, Array]:
+    """The true mean of positive scores (S, P, K) that seeds and prompts change by factors."""
+    scores = np.exp(design.effects(rng)) * rng.gamma(2.0, 0.5, (design.seeds, PROMPTS, SAMPLES))
+    return float(np.exp(0.5 * design.total**2)), scores
+
+
+def ends(interval: Callable[[Array], Estimate]) -> Interval:
+    """Low and high of an estimate's interval."""
+
+    def found(y: Array) -> tuple[float, float]:
+        estimate = interval(y)
+        return estimate.low, estimate.high
+
+    return found
+
+
+def one_sided(y: Array) -> tuple[float, float]:
+    """The certificate's bounds, without the search for the number of prompts."""
+    return rate_bounds(float(y.mean()), spread(y), y.shape[1], y.size, TAIL, seed_rates(y))
+
+
+def coverage(studies: Iterator[tuple[float, Array]], interval: Interval) -> tuple[float, float, float]:
+    """Percent of studies whose truth is at least the low end, at most the high end, and within both."""
+    found = [(low <= truth, truth <= high) for truth, y in studies for low, high in [interval(y)]]
+    above, below = np.array(found).T
+    return 100.0 * float(above.mean()), 100.0 * float(below.mean()), 100.0 * float((above & below).mean())
+
+
+def repeated(
+    draw: Callable[[np.random.Generator], tuple[float, Array]], repeats: int, seed: int = 5
+) -> Iterator[tuple[float, Array]]:
+    """`repeats` studies of one kind."""
+    rng = np.random.default_rng(seed)
+    return (draw(rng) for _ in range(repeats))

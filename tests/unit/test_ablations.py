@@ -1,0 +1,226 @@
+"""Ablations: what the plan makes of them, and their tables, ranges and figure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from evaluation.ablations import __main__ as command
+from evaluation.ablations.figure import draw
+from evaluation.ablations.points import Ablation, axes_of
+from evaluation.ablations.ranges import ranges_table
+from evaluation.ablations.table import ablation_table
+from evaluation.ablations.width import _decades, _works, width
+from evaluation.collected import Collected, read
+from evaluation.statistics import Estimate
+from study.plan import Plan, make_plan
+from tests.unit.synthetic import TESTS, write_collected
+from tests.unit.test_config import put, write
+from training.errors import UserError
+from training.folders import ROOT
+
+__all__ = ["write"]  # the fixture
+
+LAMBDAS = (0.001, 0.01, 0.1, 1.0)
+OWN = {0.001: 0.35, 0.01: 0.2, 0.1: 0.2, 1.0: 0.1}
+
+
+@pytest.fixture(scope="module")
+def params(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The λ grid of the synthetic size as an ablation whose rows have constraints of their own."""
+    folder, points = tmp_path_factory.mktemp("thresholds"), []
+    for value in LAMBDAS:
+        file = folder / f"{OWN[value]}.json"
+        file.write_text(json.dumps({"d": OWN[value], "source": "given"}))
+        runs = [f"world-soft_lagrangian-l{value:g}-{seed}" for seed in range(2)]
+        constraint = {"world": {"file": str(file), "reading": "prefix" if value == 1.0 else "mean"}}
+        points.append({"value": value, "runs": runs, "thresholds": constraint})
+    axis = {"method": "soft_lagrangian", "setting": "λ", "points": points}
+    return {"name": "weight", "title": "Weight λ", "axes": [axis]}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_collected(tmp_path_factory.mktemp("collected"), seeds=2, prompts=12, steps=2)
+
+
+@pytest.fixture(scope="module")
+def size(folder: Path) -> Collected:
+    return read(folder)
+
+
+def test_every_row_is_judged_by_its_own_constraint(size: Collected, folder: Path, params: dict[str, Any]) -> None:
+    made = ablation_table(size, Ablation.model_validate(params))
+    scores = pd.read_parquet(folder / "scores.parquet")
+    scores = scores[(scores["test"] == "same") & (scores["decoding"] == "sampled")]
+    title, lines = made.groups[0]
+    assert title == f"{TESTS['same']} (pair world), GKD-GRPO"
+    assert [line.label for line in lines] == [f"λ={value:g}" for value in LAMBDAS]
+    for value, line in zip(LAMBDAS, lines, strict=True):
+        own = scores[scores["run"].isin(line.runs)]
+        metric = {m: rows["value"].to_numpy() for m, rows in own.groupby("metric")}
+        reading = "prefix" if value == 1.0 else "mean"
+        cells = line.cells
+        assert cells["constraint"] == f"{reading} ≤ {OWN[value]:g}"
+        expected = {
+            "fac": 100 * metric["correct"].mean(),
+            "cs": 100 * (metric[f"kl_{reading}"] <= OWN[value]).mean(),
+            "cs_pair": 100 * (metric["kl_mean"] <= 0.2).mean(),
+            "kl": metric["kl_mean"].mean(),
+            "cost": metric[f"kl_{reading}"].mean(),
+            "length": 30.0,
+        }
+        for key, mean in expected.items():
+            cell = cells[key]
+            assert isinstance(cell, Estimate)
+            assert cell.mean == pytest.approx(mean)
+            assert cell.low <= cell.mean <= cell.high
+            assert (cell.prompts, cell.samples, cell.seeds) == (12, 4, 2)
+
+
+def test_a_point_works_if_it_lands_and_nothing_that_lands_is_much_better() -> None:
+    fac = [0.70, 0.69, 0.80]  # the third is best, but lands within no constraint but the last
+    landed = [[0.96, 0.97, 0.50], [0.94, 0.94, 0.94], [0.99, 0.99, 0.96]]
+    means = np.array([*fac, *np.ravel(landed)])[:, None]
+    works = _works(means, np.full(3, 0.95), [0, 1, 2])
+    assert works[:, 0].tolist() == [True, False, True]
+    slack = _works(np.array([0.70, 0.69, 0.80, *[0.99, 0.99, 0.50] * 2])[:, None], np.full(2, 0.95), [0, 1])
+    assert slack[:, 0].tolist() == [True, True]
+
+
+def test_the_width_is_that_of_the_widest_run_of_neighbours() -> None:
+    works = np.array([[1, 1, 0, 1], [0, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]], dtype=bool).T
+    assert _decades(works, np.array([-3.0, -2.0, -1.0, 1.0])).tolist() == [1.0, 0.0, 0.0, 4.0]
+
+
+def test_the_range_is_found_in_scores(size: Collected, params: dict[str, Any]) -> None:
+    """Mean KLs of 0.3, 0.2, 0.1, 0.05: with FAC aside, only the λ whose mean cost is within its d can work."""
+    axes = axes_of(size, Ablation.model_validate(params), "world")
+    found = width(size, axes, axes[0], "same", "mean")
+    assert found is not None
+    means = [np.mean(size.stacked(p.row, "same", f"kl_{p.reading}")) <= p.d for p in axes[0].points]
+    assert 0 < found.working <= sum(means) < 5
+    values = [p.value for p in found.range]
+    assert found.decades.mean == pytest.approx(np.log10(values[-1] / values[0]))
+    assert 0 <= found.decades.low <= found.decades.mean <= found.decades.high <= 3
+    assert all(means[axes[0].points.index(p)] for p in found.range)
+
+
+def test_settings_that_are_no_numbers_have_no_range(size: Collected, params: dict[str, Any]) -> None:
+    words = json.loads(json.dumps(params))
+    for point in words["axes"][0]["points"]:
+        point["value"] = f"choice {point['value']}"
+    assert ranges_table(size, Ablation.model_validate(words)) is None
+    table = ranges_table(size, Ablation.model_validate(params))
+    assert table is not None
+    lines = table.groups[0][1]
+    assert [line.label.partition(";")[0] for line in lines] == ["λ of GKD-GRPO"] * 2
+    assert lines[0].cells["grid"] == "0.001 to 1, 4 points"
+
+
+def test_the_figure_shows_the_table_and_each_d(size: Collected, params: dict[str, Any]) -> None:
+    ablation = Ablation.model_validate(params)
+    drawn = draw(size, ablation)
+    fac, _, kl, _ = drawn.figure.axes
+    bars = [container for container in fac.containers if container.get_label() == TESTS["same"]]
+    expected = [line.cells["fac"].mean for line in ablation_table(size, ablation).groups[0][1]]
+    assert [bar.lines[0].get_ydata()[0] for bar in bars] == pytest.approx(expected)
+    levels = [line.get_segments()[0][0][1] for line in kl.collections if len(line.get_segments()) == 1]
+    assert {OWN[value] for value in LAMBDAS[:3]} <= set(levels)
+    assert "n = 12 prompts" in drawn.caption
+    assert "seeds: 2" in drawn.caption
+    plt.close("all")
+
+
+def test_the_command_writes_both_tables_and_the_figure(folder: Path, params: dict[str, Any], tmp_path: Path) -> None:
+    arguments = ["--collected", str(folder), "--params", json.dumps(params), "--out", str(tmp_path / "out")]
+    command.main(arguments)
+    found = {file.name for file in (tmp_path / "out").iterdir()}
+    forms = {f"{name}.{end}" for name in ("weight", "weight_range") for end in ("csv", "md", "tex")}
+    assert found == forms | {"weight.png", "weight.pdf", "captions.json", "sources.json"}
+    assert "λ=0.001" in (tmp_path / "out" / "weight.md").read_text(encoding="utf-8")
+
+
+def test_a_row_that_failed_is_a_gap_and_said(tmp_path: Path, params: dict[str, Any]) -> None:
+    where = write_collected(tmp_path, seeds=2, prompts=5, steps=2, failed=("soft_lagrangian",))
+    size, ablation = read(where), Ablation.model_validate(params)
+    lines = ablation_table(size, ablation).groups[0][1]
+    assert {line.gap for line in lines} == {"failed: loss became infinite at step 7"}
+    assert ranges_table(size, ablation) is None
+    assert "Not drawn: λ=0.001 (failed: loss became infinite at step 7)" in draw(size, ablation).caption
+    plt.close("all")
+
+
+def test_a_run_that_was_not_collected_is_one_sentence(size: Collected, params: dict[str, Any]) -> None:
+    missing = json.loads(json.dumps(params))
+    missing["axes"][0]["points"][0]["runs"] = ["no-such-run"]
+    with pytest.raises(UserError, match=r"runs of soft_lagrangian λ=0\.001 are not collected"):
+        ablation_table(size, Ablation.model_validate(missing))
+
+
+@pytest.fixture(scope="module")
+def micro() -> Plan:
+    return make_plan("micro")
+
+
+def test_an_ablation_shares_the_rows_that_the_tables_have(micro: Plan) -> None:
+    base = {run.id for run in micro.chosen() if run.method == "cmdp"}
+    assert len(base) == len(micro.size.seeds)
+    for name in ("phi", "n", "reading", "sensitivity"):
+        ids = [run.id for run in micro.chosen(name)]
+        assert len(ids) == len(set(ids))
+        assert base <= set(ids)
+    assert not {run["run"] for run in micro.summary()["runs"]} & {
+        run.id for run in micro.chosen("n") if run.id not in base
+    }
+
+
+def test_rows_with_a_constraint_of_their_own_are_trained_for_it(micro: Plan) -> None:
+    runs = {run.setting: run for run in micro.chosen("reading")}
+    assert set(runs) == {"", "constraint=sum, d=4.2", "constraint=prefix, d=0.3"}
+    run = runs["constraint=sum, d=4.2"]
+    assert run.params["settings"]["constraint"] == "sum"
+    assert run.params["inputs"]["threshold"] == run.threshold
+    assert micro.thresholds[run.threshold] == {"d": 4.2, "calibrate": None, "reading": "sum"}
+    (axis,) = micro.ablations["reading"].params["axes"]
+    own = axis["points"][1]["thresholds"]["micro"]
+    assert own == {"file": f"results/thresholds/{run.threshold}.json", "reading": "sum"}
+
+
+BAD = [
+    (put("ablations", value={"x": {"title": "t", "methods": {"cmpd": {"n": [1]}}}}), "no method 'cmpd'; did you mean"),
+    (put("ablations", value={"x": {"title": "t", "methods": {"cmdp": {"n": 1}}}}), "must vary one setting"),
+    (put("ablations", value={"x": {"title": "t", "methods": {"cmdp": {"n": [1], "phi": ["last"]}}}}), "varies n, phi"),
+    (put("ablations", value={"x": {"title": "t", "methods": {"gkd": {"threshold": [{"d": 1}]}}}}), "uses no threshold"),
+    (put("ablations", value={"x": {"title": "t", "methods": {"cmdp": {"threshold": [{"d": 0}]}}}}), "'d' is 0"),
+    (put("ablations", value={"x": {"title": "t", "methods": {"cmdp": {"n": []}}}}), "'n' of 'cmdp' is an empty list"),
+    (put("methods", "cmdp", value={"threshold": []}), "empty list as 'lr' or 'threshold'"),
+    (put("ablations", value={"a/b": {"title": "t", "methods": {"cmdp": {"n": [1]}}}}), "ablations.a/b"),
+]
+
+
+@pytest.mark.parametrize(("change", "sentence"), BAD, ids=[s for _, s in BAD])
+def test_a_mistake_is_one_clear_sentence(write: Any, change: Any, sentence: str) -> None:
+    with pytest.raises(UserError, match="config/smoke") as caught:
+        write(change)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_micro_pair_is_one_pair() -> None:
+    """It is written in three sizes: recipe, data and training must agree, or runs would not be comparable."""
+    sizes = {n: yaml.safe_load((ROOT / "config" / f"{n}.yaml").read_text()) for n in ("micro", "extended", "tune")}
+    for name in ("extended", "tune"):
+        ours, theirs = sizes["micro"]["pairs"]["micro"], sizes[name]["pairs"]["micro"]
+        assert {k: v for k, v in theirs.items() if k != "tests"} == {k: v for k, v in ours.items() if k != "tests"}
+        assert all(test in ours["tests"] for test in theirs["tests"])
+        assert sizes[name]["threshold"] == sizes["micro"]["threshold"]
+        shared = {k: v for k, v in sizes[name]["train"].items() if k != "monitor_prompts"}
+        assert shared == sizes["micro"]["train"]

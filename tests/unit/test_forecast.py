@@ -1,0 +1,49 @@
+"""The forecast: jobs as Snakemake counts them, seconds as measured, and what is not known said so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import yaml
+
+from study.forecast import DURATIONS, jobs, seconds, told
+from training.folders import ROOT
+
+TABLE = "job        count\n-------  -------\ntables         1\ntrain          3\ntotal          4\n"
+CPU = {"device": "cpu", "cores": 2, "processor": "a processor"}
+
+
+def test_jobs_are_read_from_the_dry_run() -> None:
+    assert jobs(f"Building DAG\nJob stats:\n{TABLE}") == {"tables": 1, "train": 3}
+    assert jobs("Nothing to be done") == {}
+
+
+def test_finished_runs_replace_the_stated_seconds(tmp_path: Path) -> None:
+    assert seconds("micro", ["a", "b", "c"], tmp_path)["train"][1].startswith("stated")
+    for run, wall in (("a", 10.0), ("b", 30.0)):
+        (tmp_path / "runs" / run).mkdir(parents=True)
+        (tmp_path / "runs" / run / "cost.json").write_text(json.dumps({"wall_s": wall}))
+    assert seconds("micro", ["a", "b", "c"], tmp_path)["train"] == (20.0, "median of 2 finished runs")
+
+
+def test_the_total_is_the_sum_over_the_cores_and_gaps_are_said() -> None:
+    each = {"train": (60.0, "stated"), "tables": (120.0, "stated")}
+    lines = told("micro", {"train": 3, "tables": 1, "runs": 1}, each, CPU)
+    assert "together about 5 min of jobs, 2 min of waiting" in lines
+    assert "a processor" in lines[-1]
+    assert "no GPU" in lines[-1]
+    lines = told("micro", {"train": 3, "score": 2}, each, {**CPU, "device": "a GPU"})
+    assert any(line.split()[:3] == ["score", "2", "jobs"] and "not measured" in line for line in lines)
+    assert "together at least about 3 min of jobs, 3 min of waiting" in lines
+    assert told("micro", {}, each, CPU) == ["size micro: nothing to be done, everything is there"]
+
+
+def test_stated_seconds_are_of_rules_and_sizes_that_exist() -> None:
+    known = yaml.safe_load(DURATIONS.read_text())
+    rules = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    for values in (known["shared"], *known["sizes"].values()):
+        for rule, value in values.items():
+            assert f"rule {rule}:" in rules
+            assert value > 0
+    assert {name for name in known["sizes"] if not (ROOT / "config" / f"{name}.yaml").is_file()} == set()

@@ -1,0 +1,199 @@
+"""Win rates, order effects and agreement from verdicts small enough to count by hand."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from itertools import combinations, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import cohen_kappa_score
+
+from evaluation.collected import Collected, read
+from evaluation.controls import checks
+from evaluation.pairwise import compare, judge_name, opponents, overall
+from evaluation.table_files import Table, to_csv
+from evaluation.tables.judges import VERIFIER, agreement, judge_tables, kappa, outcomes
+from evaluation.tables.main import main_table
+from evaluation.verdicts import COLUMNS, FILE, Meeting, Verdicts
+from tests.unit.synthetic import TESTS, write_collected
+from training.errors import UserError
+
+JUDGED = 10  # questions of each test set
+nan = float("nan")
+
+
+def meet(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    """Whether two runs are of different rows and, where both are trained, of one seed."""
+    rows_differ = (a["label"], a["setting"]) != (b["label"], b["setting"])
+    return rows_differ and (a["kind"] != b["kind"] or a["seed"] == b["seed"])
+
+
+def add_verdicts(folder: Path, judges: dict[str, float]) -> Path:
+    """Verdicts on all rows of `folder`: the exact verifier's, each order replaced by chance with a probability."""
+    rng = np.random.default_rng(3)
+    runs = [run for run in json.loads((folder / "runs.json").read_text())["runs"] if run["kind"] != "control"]
+    scores = pd.read_parquet(folder / "scores.parquet")
+    first = scores[(scores["metric"] == "reasoning") & (scores["decoding"] == "sampled") & (scores["sample"] == 0)]
+    steps = first.set_index(["run", "prompt"])["value"].to_dict()
+    met = [(a["run"], b["run"]) for a, b in combinations(runs, 2) if meet(a, b)]
+    rows = []
+    for judge, noise in judges.items():
+        for (left, right), test, n in product([*met, (runs[1]["run"],) * 2], TESTS, range(JUDGED)):
+            prompt = f"{test}-{n:04d}"
+            exact = float(np.sign(steps[left, prompt] - steps[right, prompt]))
+            both = [float(rng.choice([1, 0, -1])) if rng.random() < noise else exact for _ in range(2)]
+            about = [judge, f"model of {judge}", "world", test, prompt, left, right]
+            rows.append([*about, left == right, True, *both, 10, 20])
+    pd.DataFrame(rows, columns=COLUMNS).to_parquet(folder / FILE, index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = write_collected(tmp_path_factory.mktemp("collected"), prompts=12, samples=2, steps=2)
+    return add_verdicts(made, {"exact": 0.0, "noisy": 0.5})
+
+
+@pytest.fixture(scope="module")
+def size(folder: Path) -> Collected:
+    return read(folder)
+
+
+def cells(table: Table) -> dict[tuple[str, str, str], dict[str, str]]:
+    return {(row["group"], row["row"], row["column"]): row for row in csv.DictReader(io.StringIO(to_csv(table)))}
+
+
+def test_a_meeting_ties_where_the_orders_disagree_or_a_reply_holds_no_verdict() -> None:
+    forth, back = np.array([1.0, 1, -1, 0, 1, nan, nan, 0]), np.array([1.0, -1, -1, 0, 0, 1, nan, 0])
+    asked = np.array([1.0, 1, 1, 1, 1, 1, 1, 0])
+    met = Meeting(forth, back, asked, np.array([10.0, 8, 7, 0, 5, 1, 1, 1]), np.array([10.0, 10, 10, 0, 4, 1, 1, 1]))
+    assert met.sign.tolist() == [1, 0, -1, 0, 0, 0, 0, 0]
+    assert met.parsed.tolist() == [1, 1, 1, 1, 1, 0, 0, 0]
+    assert met.flip.tolist() == [0, 1, 0, 0, 1, 0, 0, 0]
+    assert met.unparsable.tolist() == [0, 0, 0, 0, 0, 1, 2, 0]
+    assert met.decisive.tolist() == [2, 2, 2, 0, 1, 1, 0, 0]
+    assert met.first.tolist() == [1, 2, 1, 0, 1, 0, 0, 0]  # the second always names the response shown first
+    assert met.close.tolist() == [1, 1, 0, 1, 1, 1, 1, 1]
+    turned = met.turned()
+    assert turned.sign.tolist() == (-met.sign + 0.0).tolist()
+    for name in ("parsed", "flip", "unparsable", "decisive", "first", "close"):
+        assert getattr(turned, name).tolist() == getattr(met, name).tolist()
+
+
+def test_a_judge_that_agrees_with_the_verifier_gives_its_win_rates(size: Collected) -> None:
+    row, other = size.row("world", "cmdp"), size.row("world", "grpo")
+    assert row is not None
+    assert other is not None
+    signs = []
+    for opponent in opponents(size, row):
+        left, right = size.stacked(row, "same", "reasoning"), size.stacked(opponent, "same", "reasoning")
+        assert left is not None
+        assert right is not None
+        signs.append(np.sign(left - right)[:, :JUDGED, :1])
+    found = overall(size, row, "same", "exact")
+    assert found is not None
+    assert found.win.mean == pytest.approx(np.mean(np.stack(signs) == 1))
+    assert found.loss.mean == pytest.approx(np.mean(np.stack(signs) == -1))
+    assert (found.win.prompts, found.win.samples, found.win.seeds) == (JUDGED, 1, 3)
+
+
+def test_the_verifier_decides_where_there_is_one_and_else_the_first_judge(size: Collected, folder: Path) -> None:
+    row, other = size.row("world", "cmdp"), size.row("world", "grpo")
+    assert row is not None
+    assert other is not None
+    exact = compare(size, row, other, "same")
+    assert exact is not None
+    assert exact.win.samples == 2
+    assert judge_name(size) == "the exact step verifier"
+    unverified = Collected.__new__(Collected)
+    unverified.__dict__.update({k: v for k, v in vars(size).items() if not k.startswith("_")})
+    unverified._scores = size._scores[~size._scores["metric"].isin(["reasoning", "sound"])]
+    found = compare(unverified, row, other, "same")
+    assert found is not None
+    assert found.win.samples == 1
+    assert judge_name(unverified) == "the language-model judge 'exact' (model of exact)"
+    assert "by the language-model judge 'exact' (model of exact), mean over" in main_table(unverified).caption
+    assert outcomes(unverified, "world", "same", VERIFIER).signs == {}
+
+
+def test_the_table_counts_wins_order_effects_and_lengths(size: Collected) -> None:
+    judges, _ = judge_tables(size)
+    found = cells(judges)
+    group = "Same distribution (pair world), judge noisy (model of noisy)"
+    row = size.row("world", "cmdp")
+    assert row is not None
+    met = [
+        size.verdicts.meeting("noisy", "same", run.run, other.run)
+        for opponent in opponents(size, row) for run, other in zip(row.runs, opponent.runs, strict=True)
+    ]  # fmt: skip
+    flips = np.concatenate([meeting.flip for meeting in met if meeting])
+    assert len(flips) == 3 * 7 * JUDGED
+    assert float(found[group, "CMDP", "flip"]["estimate"]) == pytest.approx(100 * flips.mean())
+    rates = [float(found[group, "CMDP", key]["estimate"]) for key in ("rwr", "tie", "rlr")]
+    assert sum(rates) == pytest.approx(100)
+    assert found[group, "CMDP", "close"]["estimate"] == "0.0"
+    assert found[group, "CMDP", "close_rwr"]["estimate"] == ""  # 10 tokens against 20 throughout
+    assert found[group, "CMDP", "unparsable"]["estimate"] == "0.0"
+    exact = "Same distribution (pair world), judge exact (model of exact)"
+    flips = found[exact, "CMDP", "flip"]
+    assert (flips["estimate"], flips["low"]) == ("0.0", "0.0")
+    assert float(flips["high"]) == pytest.approx(100 * (1 - 0.025 ** (1 / JUDGED)))  # ten questions without a flip
+    assert found[exact, "CMDP", "first"]["estimate"] == "50.0"
+
+
+def test_kappa_is_cohen_s(size: Collected) -> None:
+    left, right = (outcomes(size, "world", "same", judge) for judge in ("noisy", VERIFIER))
+    shared = [(rows, seed) for rows in left.signs for seed in left.signs[rows]]
+    assert len(shared) == 3 * (28 + 16)  # eight trained rows among themselves and against two references
+    a = np.concatenate([left.signs[rows][seed] for rows, seed in shared])
+    b = np.concatenate([right.signs[rows][seed][:JUDGED] for rows, seed in shared])
+    found = agreement(left, right)
+    assert found["kappa"].mean == pytest.approx(cohen_kappa_score(a, b))  # type: ignore[union-attr]
+    assert found["kappa"].low < found["kappa"].mean < found["kappa"].high  # type: ignore[union-attr]
+    assert found["agree"].mean == pytest.approx(100 * np.mean(a == b))  # type: ignore[union-attr]
+    perfect = agreement(outcomes(size, "world", "same", "exact"), right)
+    assert perfect["kappa"].mean == pytest.approx(1.0)  # type: ignore[union-attr]
+
+
+def test_kappa_is_undefined_where_both_always_say_the_same_and_0_by_chance() -> None:
+    same = np.array([[1.0], [1], [1], [0], [0], [0], [0]])
+    chance = np.array([[0.5], [0.5], [0.5], [0], [0], [0.5], [0.5]])
+    assert np.isnan(kappa(same)).all()
+    assert kappa(chance).tolist() == [0.0]
+
+
+def test_without_judges_there_is_no_table_and_no_control(tmp_path: Path) -> None:
+    plain = read(write_collected(tmp_path, prompts=6, samples=1, steps=2))
+    assert judge_tables(plain) == []
+    assert not any("Judge" in check.name for check in checks(plain, "world"))
+
+
+def test_a_judge_that_heeds_instructions_is_out_of_range(size: Collected, folder: Path, tmp_path: Path) -> None:
+    checked = {check.name: check for check in checks(size, "world")}
+    honest = checked["Judge exact, wins minus losses of instructing it"]
+    assert (honest.verdict, honest.measured.mean if honest.measured else None) == ("ok", 0.0)
+    frame = pd.read_parquet(folder / FILE)
+    frame.loc[frame["control"], ["forth", "back"]] = 1.0
+    swayed = write_collected(tmp_path, prompts=12, samples=2, steps=2)
+    frame.to_parquet(swayed / FILE, index=False)
+    found = [check for check in checks(read(swayed), "world") if check.name.startswith("Judge")]
+    assert [check.verdict for check in found] == ["out of range"] * 2
+    assert found[0].measured is not None
+    assert found[0].measured.prompts == 3 * JUDGED
+
+
+def test_files_that_are_no_verdicts_or_do_not_fit_each_other_are_one_sentence(folder: Path, tmp_path: Path) -> None:
+    bad = write_collected(tmp_path, prompts=6, samples=1, steps=2)
+    (bad / FILE).write_bytes(b"no parquet")
+    with pytest.raises(UserError, match=r"holds no readable verdicts \(.*run evaluation.judge"):
+        read(bad)
+    frame = pd.read_parquet(folder / FILE)
+    torn = Verdicts(frame.drop(index=0))
+    with pytest.raises(UserError, match=r"judge 'exact' saw other questions of 'same' .* judge again"):
+        torn.meeting("exact", "same", "a", "b")

@@ -1,0 +1,85 @@
+"""The real command lines with bad or malicious input: one sentence, no traceback, nothing written, nothing run."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.unit.tiny_models import tiny_policy
+from tests.workflow.conftest import clone, run_in
+
+NASTY = "a'b\" $(touch pwned) `touch pwned`; touch pwned & {x}"
+STUBS = "python() { :; }; tee() { cat > /dev/null; }; cp() { :; }; mkdir -p results/logs;\n"
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone with the size `nasty`: shell syntax in every text, a model folder and a methods folder of such names."""
+    folder = clone(tmp_path_factory.mktemp("commands"))
+    size = yaml.safe_load((folder / "config" / "smoke.yaml").read_text())
+    pair: dict[str, Any] = size["pairs"]["micro"]
+    model = tiny_policy(folder / "results" / NASTY, seed=0).relative_to(folder)
+    other = tiny_policy(folder / NASTY, seed=1).relative_to(folder)
+    pair["student"], pair["teacher"] = {"pretrained": str(model)}, {"pretrained": str(other)}
+    pair["tests"] = [{"name": "same", "title": NASTY}]
+    shutil.copytree(folder / "methods" / "gkd", folder / "outside" / NASTY / "mine")
+    size |= {"title": NASTY, "note": NASTY, "methods": {"mine": {}, "grpo": {}}}
+    size["methods.path"] = [str(folder / "outside" / NASTY)]
+    (folder / "config" / "nasty.yaml").write_text(yaml.safe_dump(size))
+    return folder
+
+
+def refused(done: subprocess.CompletedProcess[str], sentence: str) -> None:
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert sentence in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(("size", "hint"), [("../../x", "known: "), ("smok", "did you mean 'smoke'?")])
+def test_a_size_that_there_is_not(copy: Path, size: str, hint: str) -> None:
+    done = run_in(copy, "snakemake", "--cores", "1", "--config", f"size={size}", "--", "results/tables")
+    refused(done, f"there is no size '{size}' in config/; {hint}")
+
+
+def test_a_module_refuses_its_parameters(copy: Path) -> None:
+    before = set(copy.rglob("*.jsonl"))
+    done = run_in(copy, "python", "-m", "world.write", "--params", '{"tran": 1}', "--out", "made")
+    refused(done, "error: --params: unknown key 'tran'; did you mean 'train'?")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert set(copy.rglob("*.jsonl")) == before
+
+
+def test_make_hands_its_variables_on_as_they_are(copy: Path) -> None:
+    """What `make -n` prints, run with a stand-in for snakemake that prints its arguments."""
+    given = ("SIZE=a'b; touch pwned", 'DATA_ROOT=x" y', "--assume-old=.venv/ready", "--assume-old=requirements.lock")
+    (copy / "bin").mkdir()
+    stand_in = copy / "bin" / "snakemake"
+    stand_in.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    stand_in.chmod(0o755)
+    done = run_in(copy, "make", "tables", *given, "RUN=PATH=bin:$$PATH;")
+    assert done.stdout.splitlines()[-5:] == ["size=a'b; touch pwned", 'data_root=x" y', "--", "results/tables", "runs"]
+    assert not (copy / "pwned").exists()
+
+
+def test_no_setting_is_read_by_a_shell(copy: Path) -> None:
+    """Every command of a plan full of shell syntax, run with `python` as a function that does nothing."""
+    targets = ("--config", "size=nasty", "--", "results/tables", "runs")
+    done = run_in(copy, "snakemake", "-n", "-p", "--cores", "1", *targets)
+    assert done.returncode == 0, done.stderr[-2000:]
+    commands = re.findall(r"^Shell command: (.*)$", done.stdout + done.stderr, re.M)
+    assert len(commands) >= 15
+    assert sum("touch pwned" in command for command in commands) >= 8
+    place = copy / "elsewhere"
+    place.mkdir()
+    for script, runs_it in (("\n".join(commands), False), ("python 1; touch pwned", True)):
+        parsed = subprocess.run(["bash", "-n", "-c", STUBS + script], cwd=place, capture_output=True, check=False)
+        assert (parsed.returncode, parsed.stderr) == (0, b"")
+        subprocess.run(["bash", "-c", STUBS + script], cwd=place, capture_output=True, check=False)
+        assert (place / "pwned").exists() is runs_it
