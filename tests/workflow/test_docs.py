@@ -74,6 +74,7 @@ NOT_HERE = {
     "make test": "is what runs this",
     "make test-full": "takes an hour; what it shows in full is shown in part by `make test`",
     "make lint": "is the house's own check before a change is handed in; it says nothing about the results",
+    "make tables SIZE=extended": "takes over half an hour; the contract tests train every method that it adds",
     "make tables SIZE=paper": "needs a GPU for weeks, and models behind a licence",
     "make tables SIZE=smollm2_cpu DATA_ROOT=<folder>": "needs real data sets",
     "vllm serve deepseek-ai/DeepSeek-R1-Distill-Qwen-32B --max-model-len 16384": "needs a GPU and the hub",
