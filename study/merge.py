@@ -118,6 +118,8 @@ def merge(folders: list[Path], into: Path) -> str:
     for source in sources:
         if not source.is_dir():
             raise UserError(f"{source} is no folder; name in FROM the folders that hold results/ of other machines")
+        if here.exists() and source.samefile(here):
+            raise UserError(f"{source} is where the results are to be merged into; name in FROM other folders only")
     lacking = wanted(sources, here)
     shutil.rmtree(here / COPYING, ignore_errors=True)
     (here / COPYING).mkdir(parents=True)
