@@ -8,12 +8,14 @@ that every trained run of the pair reached, the steps likewise.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
 from evaluation.collected import Collected, Row
-from evaluation.statistics import Array, Estimate, positive_interval, proportion_interval
+from evaluation.significance import resolved_sentence
+from evaluation.statistics import Array, Estimate, positive_interval, proportion_interval, smallest_resolved
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,33 @@ def at_budget(size: Collected, row: Row, flops: float) -> Point | None:
     """The row at the last monitored step within `flops` operations."""
     per_step = flops_per_step(size)
     return _point(size, row, {r.run: flops / per_step[r.run] + 1e-9 for r in row.finished if r.run in per_step})
+
+
+def steps_resolution(size: Collected) -> str:
+    """The smallest paired differences at equal steps that the monitor's prompts and the seeds can resolve."""
+    found: dict[str, list[float]] = {}
+    for pair in size.pairs:
+        common = limits(size, pair)
+        rows = [row for row in size.rows(pair, "method") if row.finished and common]
+        for one, other in pairwise(rows):
+            assert common is not None
+            mine, theirs = (_by_seed(size, row, common.steps) for row in (one, other))
+            for name, column, scale in (("reward", "reward", 100.0), ("KL", "kl", 1.0)):
+                both = [mine[s][column] - theirs[s][column] for s in sorted(mine.keys() & theirs.keys())]
+                if both:
+                    found.setdefault(name, []).append(smallest_resolved(scale * np.stack(both)[:, :, None]))
+    return resolved_sentence(found)
+
+
+def _by_seed(size: Collected, row: Row, steps: int) -> dict[int, dict[str, Array]]:
+    """By seed the monitor's values by column, each `(R,)`, at the last monitored step up to `steps`."""
+    blocks = {}
+    for run in row.finished:
+        own = size.curves[(size.curves["run"] == run.run) & (size.curves["step"] <= steps)]
+        if not own.empty:
+            last = own[own["step"] == own["step"].max()].sort_values("response")
+            blocks[run.seed] = {name: last[name].to_numpy(dtype=np.float64) for name in ("reward", "kl")}
+    return blocks
 
 
 def _point(size: Collected, row: Row, allowed: dict[str, float]) -> Point | None:

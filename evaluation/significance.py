@@ -65,6 +65,11 @@ def resolution(size: Collected) -> str:
             for one, other in pairwise(rows):
                 for name, difference in paired.differences(size, one, other, test.name).items():
                     found.setdefault(name, []).append(difference.resolved())
+    return resolved_sentence(found)
+
+
+def resolved_sentence(found: dict[str, list[float]]) -> str:
+    """What neighbouring rows resolve, by measure (rates in percentage points), in words; empty where undefined."""
     parts = [f"{name} {_range(v, 3 if name == 'KL' else 1)}" for name, v in found.items() if np.isfinite(v).all()]
     if not parts:
         return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from evaluation.collected import Collected, Row, counts
-from evaluation.equal_compute import Limits, Point, at_budget, at_steps, flops_per_step, limits
+from evaluation.equal_compute import Limits, Point, at_budget, at_steps, flops_per_step, limits, steps_resolution
 from evaluation.statistics import seed_interval
 from evaluation.table_files import Cell, Column, Line, Table
 from evaluation.tables.layout import Group, percent, row_line, table
@@ -43,7 +43,8 @@ def equal_compute_table(size: Collected) -> Table:
         lines = tuple(_line(size, row, common) for row in size.rows(pair, "method"))
         title = f"Pair {pair}: {common.steps} steps; budget {common.flops / 1e12:.3g} TFLOPs"
         groups.append((title, lines))
-    return table(size, "equal_compute", "Equal steps and equal compute", WHAT, COLUMNS, groups)
+    what = f"{WHAT} {steps_resolution(size)}"
+    return table(size, "equal_compute", "Equal steps and equal compute", what, COLUMNS, groups)
 
 
 def _line(size: Collected, row: Row, common: Limits) -> Line:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from scipy import stats
 
 from evaluation.collected import Collected, Row, read
-from evaluation.equal_compute import at_budget, at_steps, flops_per_step, limits
+from evaluation.equal_compute import at_budget, at_steps, flops_per_step, limits, steps_resolution
 from evaluation.table_files import to_markdown
 from evaluation.tables.equal_compute import equal_compute_table
 from tests.unit.synthetic import write_collected
@@ -84,3 +86,16 @@ def test_a_run_without_a_known_cost_has_no_budget(tmp_path: Path) -> None:
     assert limits(size, "world") is None
     assert at_budget(size, _row(size, "cmdp"), 1.0) is None
     assert "no run has both curve and cost" in to_markdown(equal_compute_table(size))
+
+
+def test_what_equal_steps_resolve_is_the_paired_spread_of_the_monitors_responses(tmp_path: Path) -> None:
+    """CMDP is 0.1 above and below the others in turn: standard error 0.1 / sqrt(R - 1), R - 1 degrees of freedom."""
+    _prepared(tmp_path)
+    curves = pd.read_parquet(tmp_path / "curves.parquet").assign(reward=0.5)
+    own, sign = curves["run"] == "world-cmdp-0", 1 - 2 * (curves["response"] % 2)
+    responses = curves["response"].nunique()
+    assert responses % 2 == 0
+    curves.assign(kl=curves["kl"].where(~own, curves["kl"] + 0.1 * sign)).to_parquet(tmp_path / "curves.parquet")
+    expected = (stats.t.ppf(0.975, responses - 1) + stats.t.ppf(0.8, responses - 1)) * 0.1 / math.sqrt(responses - 1)
+    said = steps_resolution(read(tmp_path))
+    assert f"reward 0.0, KL 0.000\N{EN DASH}{expected:.3f} (" in said

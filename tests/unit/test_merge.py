@@ -1,0 +1,147 @@
+"""Results of several machines in one tree: taken whole, equal ones accepted, clashes refused before any copy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from study import merge as module
+from study.merge import COPYING, STAMP, main, merge
+from training.errors import UserError
+
+RUN = "results/runs/micro-cmdp-s0-1"
+EVALUATION = f"{RUN}/eval-1"
+
+
+def write(tree: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(text, encoding="utf-8")
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """A tree in which one run is trained, and its responses are generated and scored."""
+    tree = tmp_path / "made"
+    write(tree, {
+        "results/data/d1/train.jsonl": "problems", f"results/data/d1/{STAMP}": "",
+        "results/models/m1/model.safetensors": "weights", f"results/models/m1/{STAMP}": "",
+        "results/thresholds/t1.json": '{"d": 0.2}', "results/provenance/0a.txt": "packages",
+        f"{RUN}/policy/model.safetensors": "trained", f"{RUN}/policy/{STAMP}": "", f"{RUN}/run.json": "ok",
+        f"{RUN}/train.jsonl": "steps", f"{RUN}/curves.jsonl": "curves", f"{RUN}/cost.json": "10 s",
+        f"{RUN}/train.log": "log", f"{RUN}/provenance.json": "here",
+        f"{EVALUATION}/samples.jsonl": "responses", f"{EVALUATION}/samples.jsonl.sha256": "sum",
+        f"{EVALUATION}/lm_eval.json": "2 s", f"{EVALUATION}/generate.provenance.json": "here",
+        f"{EVALUATION}/scores.parquet": "scores", f"{EVALUATION}/tokens.jsonl": "tokens",
+        f"{EVALUATION}/score.provenance.json": "here",
+    })  # fmt: skip
+    return tree
+
+
+def files(tree: Path) -> dict[str, str]:
+    return {str(p.relative_to(tree)): p.read_text() for p in sorted(tree.rglob("*")) if p.is_file()}
+
+
+def test_everything_finished_is_taken_once(made: Path, tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    assert merge([made], here) == "taken: 7 results, 1 of them trained runs and 1 scores; 0 were here already"
+    assert files(here) == files(made)
+    assert merge([made], here) == "taken: 0 results, 0 of them trained runs and 0 scores; 7 were here already"
+
+
+def test_nothing_taken_is_older_than_what_it_was_made_from(made: Path, tmp_path: Path) -> None:
+    os.utime(made / EVALUATION / "scores.parquet", (1, 1))
+    here = tmp_path / "here"
+    merge([made], here)
+    assert len({path.stat().st_mtime for path in here.rglob("*") if path.is_file()}) == 1
+    assert (here / EVALUATION / "scores.parquet").stat().st_mtime > 1
+
+
+def test_stages_of_one_run_come_from_several_machines(made: Path, tmp_path: Path) -> None:
+    whole, scored, here = files(made), tmp_path / "scored", tmp_path / "here"
+    shutil.copytree(made, scored)
+    for name in (f"{RUN}/run.json", f"{RUN}/provenance.json"):
+        (scored / name).unlink()
+    shutil.rmtree(made / EVALUATION)
+    merge([made, scored], here)
+    assert files(here) == whole
+
+
+@pytest.mark.parametrize(
+    "name", ["cost.json", "train.log", "provenance.json", "eval-1/lm_eval.json", "eval-1/score.provenance.json"]
+)
+def test_clocks_and_machines_may_differ(made: Path, tmp_path: Path, name: str) -> None:
+    here = tmp_path / "here"
+    shutil.copytree(made, here)
+    (made / RUN / name).write_text("elsewhere")
+    assert merge([made], here).startswith("taken: 0 results")
+    assert (here / RUN / name).read_text() != "elsewhere"
+
+
+@pytest.mark.parametrize("name", [
+    "results/data/d1/train.jsonl", "results/models/m1/model.safetensors", "results/thresholds/t1.json",
+    f"{RUN}/policy/model.safetensors", f"{RUN}/run.json", f"{RUN}/train.jsonl", f"{RUN}/curves.jsonl",
+    f"{EVALUATION}/samples.jsonl", f"{EVALUATION}/scores.parquet",
+])  # fmt: skip
+@pytest.mark.parametrize("among_sources", [False, True])
+def test_a_clash_is_refused_before_anything_is_copied(
+    made: Path, tmp_path: Path, name: str, among_sources: bool
+) -> None:
+    other, here = tmp_path / "other", tmp_path / "here"
+    shutil.copytree(made, other)
+    (other / name).write_text("another result")
+    write(made, {f"results/data/d0/{STAMP}": ""})  # could be taken
+    if not among_sources:
+        shutil.copytree(other, here)
+    before = files(here)
+    with pytest.raises(UserError, match=r"is not what .* nothing was copied") as refused:
+        merge([made, other], here)
+    assert any(str(Path(*Path(name).parts[:parts])) in str(refused.value) for parts in (3, 4))
+    assert files(here) == before
+
+
+@pytest.mark.parametrize(("missing", "left"), [
+    (f"results/data/d1/{STAMP}", "results/data/d1"), (f"{RUN}/policy/{STAMP}", f"{RUN}/policy"),
+    (f"{RUN}/provenance.json", f"{RUN}/run.json"),
+    (f"{EVALUATION}/score.provenance.json", f"{EVALUATION}/scores.parquet"),
+])  # fmt: skip
+def test_what_no_job_finished_is_left_out(made: Path, tmp_path: Path, missing: str, left: str) -> None:
+    (made / missing).unlink()
+    merge([made], tmp_path / "here")
+    assert not (tmp_path / "here" / left).exists()
+    assert (tmp_path / "here" / EVALUATION / "samples.jsonl").exists()
+
+
+def test_an_interrupted_merge_leaves_nothing_half_and_goes_on(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, flush = tmp_path / "here", module.flush
+
+    def full(path: Path) -> None:
+        if path.name == "curves.jsonl":
+            raise OSError(28, "No space left on device", str(path))
+        flush(path)
+
+    monkeypatch.setattr(module, "flush", full)
+    with pytest.raises(OSError, match="No space left"):
+        merge([made], here)
+    assert (here / "results" / "models" / "m1" / STAMP).exists()
+    assert not (here / "results" / COPYING).exists()
+    assert not list((here / RUN).iterdir())
+    write(here, {f"results/{COPYING}/old": "of a merge that was killed", f"{RUN}/policy/half": "likewise"})
+    monkeypatch.setattr(module, "flush", flush)
+    merge([made], here)
+    assert files(here) == files(made)
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    ([], "nothing to merge"), (["--from", "nowhere"], "nowhere/results is no folder"),
+    (["--from", "."], "name in FROM other"),
+])  # fmt: skip
+def test_mistakes_are_one_sentence(made: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str) -> None:
+    monkeypatch.chdir(made)
+    with pytest.raises(UserError, match=said):
+        main(words)
