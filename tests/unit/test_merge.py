@@ -137,6 +137,11 @@ def test_an_interrupted_merge_leaves_nothing_half_and_goes_on(
     assert files(here) == files(made)
 
 
+def test_the_command_says_what_it_took(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--from", str(made), str(made), "--into", str(tmp_path / "here")])
+    assert capsys.readouterr().out.startswith("taken: 7 results")
+
+
 @pytest.mark.parametrize(("words", "said"), [
     ([], "nothing to merge"), (["--from", "nowhere"], "nowhere/results is no folder"),
     (["--from", "."], "name in FROM other"),

@@ -49,6 +49,7 @@ ELSEWHERE = {
     "make tables SIZE=<size>": ("tests/workflow/conftest.py", '"make", "tables", "SIZE=smoke"'),
     "make preflight SIZE=paper DEVICE=a100_80gb": ("tests/unit/test_preflight.py", '"--size", "paper"'),
     "make check METHOD=mine": ("tests/contract/test_template.py", '"--method", "mine"'),
+    'make merge FROM="folder1 folder2"': ("tests/unit/test_merge.py", '"--from", str(made)'),
     "make export": ("tests/workflow/test_export.py", '"export", "SIZE=smoke"'),
     "make export SIZE=smoke METHOD=cmdp OUT=exported": ("tests/workflow/test_export.py", '"METHOD=cmdp"'),
     "make check METHOD=mine METHODS_PATH=/path/to/folder": ("tests/contract/test_template.py", '"--methods-path"'),
@@ -77,6 +78,8 @@ NOT_HERE = {
     "make tables SIZE=extended": "takes over half an hour; the contract tests train every method that it adds",
     "make tables SIZE=paper": "needs a GPU for weeks, and models behind a licence",
     "make tables SIZE=smollm2_cpu DATA_ROOT=<folder>": "needs real data sets",
+    "snakemake --workflow-profile profiles/slurm --config size=<size> -- results/tables runs": "needs Slurm",
+    "pip install --no-deps -r requirements-slurm.lock": "belongs to Slurm",
     "vllm serve deepseek-ai/DeepSeek-R1-Distill-Qwen-32B --max-model-len 16384": "needs a GPU and the hub",
 }
 
