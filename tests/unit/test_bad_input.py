@@ -142,7 +142,7 @@ METHODS = [
     (YAML + "settings: {n: {default: 1}}\n", PYTHON, "'settings.n.help' is missing"),
     (YAML + "settings: {n: {default: .inf, help: x}}\n", PYTHON, "settings.n.default"),
     (YAML, "def train(run:\n", "line 1: no valid Python"),
-    (YAML, "\0", "line 1: no valid Python (source code string cannot contain null bytes)"),
+    (YAML, "\0", "no valid Python (source code string cannot contain null bytes)"),
     (YAML, "import torhc\n" + PYTHON, "line 1: there is no package 'torhc'"),
     (YAML, "X = 1\n", "defines neither a class 'Method' nor a function 'train'"),
     (YAML, "class Method:\n    pass\n", "'Method' is no subclass of training.method.Method"),
