@@ -1,4 +1,4 @@
-"""A local conda channel that holds the running CPython and its pip, repackaged: enough for an environment file.
+"""A local conda channel that holds the running CPython and its pip: enough for an environment file.
 
 conda's package format: https://docs.conda.io/projects/conda-build/en/stable/resources/package-spec.html
 """
@@ -11,15 +11,14 @@ import io
 import json
 import sys
 import tarfile
-import zipfile
 from collections.abc import Iterable
+from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 from rattler.index import index_fs
 
 SUBDIR = "linux-64"
 STDLIB = f"lib/python{sys.version_info.major}.{sys.version_info.minor}"
-LEFT_OUT = {"site-packages", "test", "tests", "idlelib", "tkinter", "turtledemo", "__pycache__", "lib2to3"}
 
 File = tuple[str, bytes, int]  # path in the environment, content, mode
 
@@ -29,30 +28,30 @@ def build_channel(folder: Path) -> None:
     (folder / SUBDIR).mkdir(parents=True)
     version = ".".join(map(str, sys.version_info[:3]))
     write_package(folder, "python", version, [], python_files())
-    (wheel,) = (Path(sys.base_prefix) / STDLIB / "ensurepip" / "_bundled").glob("pip-*.whl")
-    write_package(folder, "pip", wheel.name.split("-")[1], ["python"], pip_files(wheel))
+    pip = distribution("pip")
+    write_package(folder, "pip", pip.version, ["python"], pip_files(pip))
     asyncio.run(index_fs(folder))
 
 
 def python_files() -> Iterable[File]:
-    """Interpreter, shared library and standard library of the CPython that this one was made from."""
+    """A virtual environment of the running CPython, whose standard library stays where it is.
+
+    A copy of everything would not do for every CPython: a distribution's own one looks for packages elsewhere.
+    """
     base = Path(sys.base_prefix)
-    interpreter = (base / "bin" / "python3").resolve()
+    interpreter = Path(sys.executable).resolve()
+    yield "pyvenv.cfg", f"home = {interpreter.parent}\ninclude-system-site-packages = false\n".encode(), 0o644
     for name in ("python", "python3", interpreter.name):
         yield f"bin/{name}", interpreter.read_bytes(), 0o755
     for library in sorted((base / "lib").glob("libpython*.so.*")):
         yield f"lib/{library.name}", library.read_bytes(), 0o755
-    for path in sorted((base / STDLIB).rglob("*")):
-        parts = path.relative_to(base / STDLIB).parts
-        if path.is_file() and not LEFT_OUT & set(parts) and not parts[0].startswith("config-"):
-            yield f"{STDLIB}/{'/'.join(parts)}", path.read_bytes(), 0o644
 
 
-def pip_files(wheel: Path) -> Iterable[File]:
+def pip_files(pip: Distribution) -> Iterable[File]:
     """pip as it stands in site-packages."""
-    with zipfile.ZipFile(wheel) as archive:
-        for name in archive.namelist():
-            yield f"{STDLIB}/site-packages/{name}", archive.read(name), 0o644
+    for file in pip.files or ():
+        if file.suffix != ".pyc" and ".." not in file.parts:
+            yield f"{STDLIB}/site-packages/{file}", Path(str(file.locate())).read_bytes(), 0o644
 
 
 def write_package(folder: Path, name: str, version: str, depends: list[str], files: Iterable[File]) -> None:

@@ -30,8 +30,12 @@ def clone(target: Path) -> Path:
 def run_in(
     folder: Path, *command: str, timeout: int = 900, variables: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """A command in a folder, in this environment with further variables; output is captured."""
-    environment = {k: v for k, v in os.environ.items() if k not in {"OMP_NUM_THREADS", "PYTHONPATH"}}
+    """A command in a folder, in this environment with further variables; output is captured.
+
+    What a surrounding `make test` hands down is left out: a make below it would say where it enters and leaves.
+    """
+    left_out = {"OMP_NUM_THREADS", "PYTHONPATH", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"}
+    environment = {k: v for k, v in os.environ.items() if k not in left_out}
     environment |= variables or {}
     environment["PATH"] = f"{sys.prefix}/bin:{environment['PATH']}"
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout)
