@@ -82,30 +82,32 @@ def steps_resolution(size: Collected) -> str:
 
 def _by_seed(size: Collected, row: Row, steps: int) -> dict[int, dict[str, Array]]:
     """By seed the monitor's values by column, each `(R,)`, at the last monitored step up to `steps`."""
-    blocks = {}
-    for run in row.finished:
-        own = size.curves[(size.curves["run"] == run.run) & (size.curves["step"] <= steps)]
-        if not own.empty:
-            last = own[own["step"] == own["step"].max()].sort_values("response")
-            blocks[run.seed] = {name: last[name].to_numpy(dtype=np.float64) for name in ("reward", "kl")}
-    return blocks
+    blocks = {run.seed: _last(size, run.run, steps) for run in row.finished}
+    return {
+        seed: {name: block[name].to_numpy(dtype=np.float64) for name in ("reward", "kl")}
+        for seed, block in blocks.items()
+        if not block.empty
+    }
+
+
+def _last(size: Collected, run: str, most: float) -> pd.DataFrame:
+    """A run's responses at its last monitored step that is at most `most`, in one order; empty where there is none."""
+    own = size.curves[(size.curves["run"] == run) & (size.curves["step"] <= most)]
+    return own[own["step"] == own["step"].max()].sort_values("response")
 
 
 def _point(size: Collected, row: Row, allowed: dict[str, float]) -> Point | None:
     """The row's runs, each at the last monitored step within what it is allowed."""
     pair = size.pairs[row.pair]
     reading = "kl" if pair.reading == "mean" else f"kl_{pair.reading}"
-    steps, blocks = [], []
-    for run, most in sorted(allowed.items()):
-        own = size.curves[(size.curves["run"] == run) & (size.curves["step"] <= most)]
-        if not own.empty:
-            steps.append(int(own["step"].max()))
-            blocks.append(own[own["step"] == steps[-1]].sort_values("response"))
+    found = (_last(size, run, most) for run, most in sorted(allowed.items()))
+    blocks = [block for block in found if not block.empty]
     if not blocks:
         return None
+    steps = tuple(int(block["step"].iloc[0]) for block in blocks)
     inside = (_stacked(blocks, reading) <= pair.threshold.d).astype(np.float64)
     reward, kl = _stacked(blocks, "reward"), _stacked(blocks, "kl")
-    return Point(tuple(steps), proportion_interval(reward), positive_interval(kl), proportion_interval(inside))
+    return Point(steps, proportion_interval(reward), positive_interval(kl), proportion_interval(inside))
 
 
 def _stacked(blocks: list[pd.DataFrame], column: str) -> Array:

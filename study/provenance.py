@@ -28,6 +28,7 @@ from typing import Any
 from study.code import ROOT, code_hash
 from study.machine import machine
 from training.errors import UserError, cli
+from training.files import digest
 
 KEPT = Path("results/provenance")
 LOCK = ROOT / "requirements.lock"
@@ -38,8 +39,7 @@ NAMED = ("torch", "transformers", "lm_eval", "numpy", "pandas")  # versions wort
 def content_hash(path: Path) -> str:
     """sha256 of a file, or of the names and contents of a folder's files (those of `CLOCKS` left out)."""
     if path.is_file():
-        with path.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
+        return digest(path)
     whole = hashlib.sha256()
     for file in sorted(p for p in path.rglob("*") if p.is_file() and p.name not in CLOCKS):
         whole.update(f"{file.relative_to(path).as_posix()}\0{content_hash(file)}\n".encode())

@@ -56,10 +56,9 @@ def departures(tables: Path, folder: Path, exact: bool) -> Iterator[str]:
         if not (tables / file.name).is_file():
             yield f"table {file.name}: not there"
             continue
-        pairs = list(zip(read_cells(tables / file.name), read_cells(file), strict=False))
-        ours, theirs = (len(read_cells(path)) for path in (tables / file.name, file))
-        unequal = (said for a, b in pairs if (said := _cell(a, b, exact)))
-        found = next(unequal, None if ours == theirs else f"{ours} lines against {theirs}")
+        ours, theirs = read_cells(tables / file.name), read_cells(file)
+        unequal = (said for a, b in zip(ours, theirs, strict=False) if (said := _cell(a, b, exact)))
+        found = next(unequal, None if len(ours) == len(theirs) else f"{len(ours)} lines against {len(theirs)}")
         if found:
             yield f"table {file.name}: {found}"
 

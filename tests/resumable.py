@@ -65,7 +65,7 @@ class Study:
             return "evaluation.collect", ["--params", self._one_run(), "--runs", str(self.folder), "--out", str(out)]
         return f"evaluation.{name}.__main__", ["--collected", str(self.folder / "collected"), "--out", str(out)]
 
-    def check_training(self, method: str, kill: Kill, folder: Path, outputs_removed: bool = True) -> None:
+    def assert_goes_on(self, method: str, kill: Kill, folder: Path, outputs_removed: bool = True) -> None:
         """Kill a run, start it again as Snakemake does (its outputs removed) or by hand: the undisturbed state."""
         out, log = folder / "run", folder / "log"
         arguments = self.training(method, out, folder / "checkpoints")
@@ -79,7 +79,7 @@ class Study:
         assert state_of(out) == self.undisturbed(method)
         assert not (folder / "checkpoints").exists()
 
-    def check_job(self, name: str, kill: Kill, folder: Path) -> None:
+    def assert_repeats(self, name: str, kill: Kill, folder: Path) -> None:
         """Kill an evaluation job and start it again: the undisturbed state."""
         module, arguments = self.command(name, folder / "out")
         assert job(module, arguments, folder / "log", kill) == -9, (folder / "log").read_text()[-2000:]

@@ -75,7 +75,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 def test_a_killed_run_goes_on_to_the_same_bits(study: Study, place: int, kill: Kill, tmp_path: Path) -> None:
     """Methods take turns; every second time the outputs are left lying as the killed job left them."""
     method = list(BUDGETS)[place % len(BUDGETS)]
-    study.check_training(method, kill, tmp_path, outputs_removed=place % 2 == 0)
+    study.assert_goes_on(method, kill, tmp_path, outputs_removed=place % 2 == 0)
 
 
 def test_a_run_killed_again_and_again_arrives(study: Study, tmp_path: Path) -> None:
@@ -90,4 +90,4 @@ def test_a_run_killed_again_and_again_arrives(study: Study, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(("name", "kill"), JOBS, ids=[f"{name}-{kill}" for name, kill in JOBS])
 def test_a_killed_evaluation_job_is_repeated(study: Study, name: str, kill: Kill, tmp_path: Path) -> None:
-    study.check_job(name, kill, tmp_path)
+    study.assert_repeats(name, kill, tmp_path)

@@ -27,7 +27,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     ids=str,
 )
 def test_a_killed_run_goes_on_to_the_same_bits(study: Study, kill: Kill, tmp_path: Path) -> None:
-    study.check_training("dual_lagrangian", kill, tmp_path)
+    study.assert_goes_on("dual_lagrangian", kill, tmp_path)
 
 
 def test_a_damaged_checkpoint_is_found_and_the_one_before_used(study: Study, tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_a_damaged_checkpoint_is_found_and_the_one_before_used(study: Study, tmp
 
 
 def test_killed_responses_are_generated_again(study: Study, tmp_path: Path) -> None:
-    study.check_job("generate", Kill("evaluation.generate:write_whole", 1, "after"), tmp_path)
+    study.assert_repeats("generate", Kill("evaluation.generate:write_whole", 1, "after"), tmp_path)
 
 
 def test_another_runs_checkpoint_is_not_used(study: Study, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def refused(done: subprocess.CompletedProcess[str], sentence: str) -> None:
+def assert_refused(done: subprocess.CompletedProcess[str], sentence: str) -> None:
     said = done.stdout + done.stderr
     assert done.returncode != 0
     assert sentence in said
@@ -45,13 +45,13 @@ def refused(done: subprocess.CompletedProcess[str], sentence: str) -> None:
 @pytest.mark.parametrize(("size", "hint"), [("../../x", "known: "), ("smok", "did you mean 'smoke'?")])
 def test_a_size_that_there_is_not(copy: Path, size: str, hint: str) -> None:
     done = run_in(copy, "snakemake", "--cores", "1", "--config", f"size={size}", "--", "results/tables")
-    refused(done, f"there is no size '{size}' in config/; {hint}")
+    assert_refused(done, f"there is no size '{size}' in config/; {hint}")
 
 
 def test_a_module_refuses_its_parameters(copy: Path) -> None:
     before = set(copy.rglob("*.jsonl"))
     done = run_in(copy, "python", "-m", "world.write", "--params", '{"tran": 1}', "--out", "made")
-    refused(done, "error: --params: unknown key 'tran'; did you mean 'train'?")
+    assert_refused(done, "error: --params: unknown key 'tran'; did you mean 'train'?")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert set(copy.rglob("*.jsonl")) == before
 
