@@ -138,7 +138,7 @@ def mean_interval(y: ArrayLike) -> Estimate:
 
 
 def positive_interval(y: ArrayLike) -> Estimate:
-    """`mean_interval` of scores that are not negative, y (S, P, K): its lower end, the upper end on the log scale.
+    """`mean_interval` of scores that are not negative, y (S, P, K): lower end at least 0, the upper on the log scale.
 
     Few seeds or prompts of skewed scores more often show too small a mean than too large a one. mean * exp(half / mean)
     by the delta method; at least the t bound corrected for the prompts' skewness (Johnson, JASA 73, 1978), and with
@@ -156,7 +156,7 @@ def positive_interval(y: ArrayLike) -> Estimate:
         of = spread(logs[:, None, None] + values / by_seed[:, None, None] - 1.0)
         known = replace(of, variance=of.variance + between**2 / (2.0 * (len(logs) - 1.0)))
         high = max(high, float(np.exp(logs.mean() + 0.5 * between + known.half_width)))
-    return replace(found, high=high)
+    return replace(found, low=max(found.low, 0.0), high=high)
 
 
 def _skew_shift(prompts: Array) -> float:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evaluation import sources
+from evaluation import latex, sources
 from evaluation.statistics import Estimate
 from training.errors import UserError
 
@@ -124,6 +124,12 @@ def to_csv(table: Table) -> str:
     return text.getvalue()
 
 
+def read_cells(path: Path) -> list[dict[str, str]]:
+    """The lines of a table's CSV, in order, as `to_csv` wrote them."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def to_markdown(table: Table) -> str:
     """A title, the caption, one pipe table (groups are rows in bold) and the line that names the runs."""
     columns = table.printed
@@ -140,22 +146,14 @@ def to_markdown(table: Table) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """A `table` environment for booktabs and graphicx; every text is escaped."""
+    """A float for LaTeX; every text is escaped."""
     columns = table.printed
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_tex(table.title)}. {_tex(table.caption)}}}"]
-    lines += [rf"\label{{tab:{table.name.replace('_', '-')}}}", r"\resizebox{\textwidth}{!}{%"]
-    lines += [rf"\begin{{tabular}}{{l{'r' * len(columns)}}}", r"\toprule"]
-    lines.append(" & ".join(["", *(_tex(column.heading) for column in columns)]) + r" \\")
-    for group, rows in table.groups:
-        lines.append(r"\midrule")
-        if group:
-            lines.append(rf"\multicolumn{{{len(columns) + 1}}}{{l}}{{\emph{{{_tex(group)}}}}} \\")
-        for row in rows:
-            cells = [_tex(row.show(column)) for column in columns]
-            gap = rf"\multicolumn{{{len(columns)}}}{{l}}{{{_tex(row.gap)}}}"
-            lines.append(" & ".join([_tex(row.label), *([gap] if row.gap else cells)]) + r" \\")
-    ending = [r"\bottomrule", r"\end{tabular}}", rf"\par\smallskip{{\footnotesize {_tex(table.sources)}}}"]
-    return "\n".join([*lines, *ending, r"\end{table}", ""])
+    groups = [
+        (group, [(row.label, row.gap or [row.show(column) for column in columns]) for row in rows])
+        for group, rows in table.groups
+    ]
+    heading = [column.heading for column in columns]
+    return latex.float_of(table.name, table.title, f"{table.caption} {table.sources}", heading, groups)
 
 
 def files(tables: Iterable[Table]) -> dict[str, str]:
@@ -187,17 +185,6 @@ def _md(text: str) -> str:
 def _line(text: str) -> str:
     """On one line, whatever ends lines elsewhere (U+2028, a form feed)."""
     return " ".join(text.split())
-
-
-_TEX = {c: "\\" + c for c in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\n": " ",
-    "<": r"$<$", ">": r"$>$", "λ": r"$\lambda$", "φ": r"$\varphi$", "≤": r"$\leq$", "≥": r"$\geq$",
-    "±": r"$\pm$", "×": r"$\times$", "–": "--", "—": "---", "→": r"$\to$", "←": r"$\leftarrow$",
-}  # fmt: skip
-
-
-def _tex(text: str) -> str:
-    return "".join(_TEX.get(character, character) for character in text)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ its group and a heading for its column. Reads the table's CSV and `sources.json`
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -21,8 +20,11 @@ from typing import Any
 import pandas as pd
 
 from evaluation.sources import BESIDE, union
+from evaluation.table_files import read_cells
 from training.errors import UserError, cli, nearest
+from training.json_files import read_object
 
+REMEDY = "make the tables first: make tables"
 FEW = 3  # prompts of a run, and runs with their prompts, that are shown without --all
 
 
@@ -73,10 +75,10 @@ def find(cell: str, tables: Path) -> Cell:
         raise UserError(
             f"the cell is {cell!r}, but must be table/row/group/column, e.g. 'main/CMDP/same/FAC'; change it"
         )
-    index = _json(tables / BESIDE)
+    index = read_object(tables / BESIDE, {}, REMEDY)
     name = pick(parts[0], index["tables"], "table")
     table = index["tables"][name]
-    lines = _cells(tables / f"{name}.csv")
+    lines = [line for line in read_cells(tables / f"{name}.csv") if line["column"] != "runs"]
     row = pick(parts[1], (line["row"] for line in lines), f"row of table '{name}'")
     groups = [line["group"] for line in lines if line["row"] == row]
     group = pick(
@@ -96,19 +98,6 @@ def _named(tests: dict[str, str], groups: list[str]) -> dict[str, str]:
     """Test sets by name, where only one group is of that test set."""
     fitting = {test: list(dict.fromkeys(g for g in groups if g.startswith(title))) for title, test in tests.items()}
     return {test: found[0] for test, found in fitting.items() if len(found) == 1}
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); make the tables first: make tables") from error
-    return found
-
-
-def _cells(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return [line for line in csv.DictReader(file) if line["column"] != "runs"]
 
 
 def told(cell: Cell, runs: Path, everything: bool) -> Iterator[str]:
@@ -132,9 +121,9 @@ def _run(folder: Path, evaluation: str, cell: Cell, everything: bool) -> Iterato
     own = folder / evaluation
     for record in (folder / "provenance.json", own / "generate.provenance.json", own / "score.provenance.json"):
         if record.is_file():
-            yield f"{record.relative_to(folder)}: {_summary(_json(record))}"
+            yield f"{record.relative_to(folder)}: {_summary(read_object(record, {}, REMEDY))}"
     if (folder / "run.json").is_file():
-        config = _json(folder / "run.json")
+        config = read_object(folder / "run.json", {}, REMEDY)
         yield f"run.json: seed {config.get('seed')}, settings {json.dumps(config.get('settings'), ensure_ascii=False)}"
     if cell.test is None:
         yield "the cell is of no test set: see train.jsonl, curves.jsonl and cost.json"

@@ -8,11 +8,9 @@ no step verifier.
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import sys
-from pathlib import Path
 
 from sources.catalogue import CATALOGUE
 from sources.rows import check, read_rows
@@ -20,8 +18,7 @@ from sources.settings import ProblemData
 from training.answers import is_correct
 from training.data import Problem, derive_seed
 from training.errors import UserError, cli
-from training.files import check_place
-from training.schema import read_params
+from training.command import read_command
 
 SAMPLE = 3  # faulty rows named in a message
 
@@ -99,12 +96,7 @@ def _limited(pool: list[Problem], limit: int | None, seed: int, name: str) -> li
 
 def main(argv: list[str] | None = None) -> None:
     """Command line: `--params JSON --out FOLDER`."""
-    parser = argparse.ArgumentParser(description="Write real problems in the suite's form.")
-    parser.add_argument("--params", required=True, help="settings as JSON (see ProblemData)")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the jsonl files")
-    arguments = parser.parse_args(argv)
-    settings = read_params(ProblemData, arguments.params)
-    check_place(arguments.out)
+    settings, arguments = read_command("Write real problems in the suite's form.", ProblemData, argv)
     check_all(settings)
     found = data_sets(settings)
     arguments.out.mkdir(parents=True, exist_ok=True)

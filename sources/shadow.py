@@ -9,9 +9,7 @@ What it says of a problem is noise. No hub is needed: the tokenizer is trained h
 
 from __future__ import annotations
 
-import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,7 +30,7 @@ from sources.architectures import Architecture, Config, published
 from sources.catalogue import BOXED, NUMBER
 from sources.settings import ShadowModel
 from training.errors import cli
-from training.schema import read_params
+from training.command import read_command
 
 CHATML = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 CONTROLS = {
@@ -120,12 +118,8 @@ def build_model(shape: Architecture, stops: list[int], start: int | None, seed: 
 
 def main(argv: list[str] | None = None) -> None:
     """Command line: `--params JSON --data FOLDER --out FOLDER`; the data are not read."""
-    parser = argparse.ArgumentParser(description="Make a small model with the architecture of a published one.")
-    parser.add_argument("--params", required=True, help="which one, as JSON (see ShadowModel)")
-    parser.add_argument("--data", type=Path, help="not read: the rule of all models passes it")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the model")
-    arguments = parser.parse_args(argv)
-    recipe = read_params(ShadowModel, arguments.params)
+    title = "Make a small model with the architecture of a published one."
+    recipe, arguments = read_command(title, ShadowModel, argv, data=True)
     shape = published()[recipe.of]
     logging.disable_progress_bar()
     tokenizer = build_tokenizer(shape.family, shape.template, shape.stops[0])

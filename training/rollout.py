@@ -49,6 +49,15 @@ class Rollouts:
             self.prompt[index], self.prompt_mask[index], self.response[index], self.mask[index], self.finished[index]
         )
 
+    def trimmed(self) -> Rollouts:
+        """The same without columns that are padding in every row."""
+        prompt, response = int(self.prompt_mask.sum(1).max()), int(self.lengths.max())
+        left = self.prompt.shape[1] - prompt
+        return Rollouts(
+            self.prompt[:, left:], self.prompt_mask[:, left:], self.response[:, :response], self.mask[:, :response],
+            self.finished,
+        )  # fmt: skip
+
     def texts(self, tokenizer: PreTrainedTokenizerBase) -> list[str]:
         """Responses as text, without special tokens."""
         ids = [row[keep].tolist() for row, keep in zip(self.response, self.mask, strict=True)]
@@ -102,16 +111,19 @@ def generate(
     greedy: bool = False,
     teacher: PreTrainedModel | None = None,
     teacher_mix: float = 0.0,
+    cache: str = "dynamic",
 ) -> Rollouts:
     """One response per prompt (token ids), from torch's global random state.
 
-    With `teacher_mix` = alpha > 0 each token is drawn from `alpha mu + (1 - alpha) pi`.
+    With `teacher_mix` = alpha > 0 each token is drawn from `alpha mu + (1 - alpha) pi`. A `cache` that is "static" is
+    reserved at its full length, which lets transformers compile decoding on a GPU; the tokens are the same.
     """
     stops = stop_ids(model, tokenizer)
     ids, mask = pad_prompts(prompts, tokenizer.pad_token_id, model.device)
     settings = GenerationConfig(
         max_new_tokens=max_new_tokens, do_sample=not greedy, temperature=1.0, top_k=0, top_p=1.0,
         repetition_penalty=1.0, eos_token_id=stops, pad_token_id=tokenizer.pad_token_id,
+        cache_implementation="static" if cache == "static" else None,
     )  # fmt: skip
     processors: list[LogitsProcessor] = []
     if teacher is not None and teacher_mix > 0.0:

@@ -8,7 +8,6 @@ are left out, so that no prompt of the study was seen before. One thread, one se
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import time
@@ -26,8 +25,7 @@ from transformers.utils import logging
 
 from training.data import read_problems
 from training.errors import UserError, cli
-from training.files import check_place
-from training.schema import read_params
+from training.command import read_command
 from training.supervised import fit
 from world import tokenizer
 from world.grammar import EVERYONE, Chain, sample_problem
@@ -142,13 +140,7 @@ def summary(recipe: WorldModel, losses: list[float], seconds: float) -> dict[str
 
 def main(argv: list[str] | None = None) -> None:
     """Command line: `--params JSON --data FOLDER --out FOLDER`."""
-    parser = argparse.ArgumentParser(description="Make a model of the world.")
-    parser.add_argument("--params", default="{}", help="recipe as JSON (see WorldModel)")
-    parser.add_argument("--data", type=Path, required=True, help="folder of data sets, to keep them out")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the model")
-    arguments = parser.parse_args(argv)
-    recipe = read_params(WorldModel, arguments.params)
-    check_place(arguments.out)
+    recipe, arguments = read_command("Make a model of the world.", WorldModel, argv, data=True)
     logging.disable_progress_bar()
     torch.set_num_threads(1)
     start = time.perf_counter()

@@ -7,17 +7,14 @@ no training problem uses, and new numbers; `longer` has longer chains. No chain 
 files, nor twice in one, whatever it is told with.
 """
 
-import argparse
 import json
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from random import Random
 from typing import Any
 
 from training.errors import UserError, cli
-from training.files import check_place
-from training.schema import read_params
+from training.command import read_command
 from world.grammar import FAMILIAR, HELD_OUT, Chain, Problem, retell, sample_problem
 from world.settings import WorldData
 from world.styles import solve
@@ -72,12 +69,8 @@ def row(identity: str, problem: Problem) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> None:
     """Command line: `--params JSON --out FOLDER`."""
-    parser = argparse.ArgumentParser(description="Write the data sets of the world.")
-    parser.add_argument("--params", default="{}", help="settings as JSON (see WorldData)")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the jsonl files")
-    arguments = parser.parse_args(argv)
-    check_place(arguments.out)
-    made = data_sets(read_params(WorldData, arguments.params))
+    settings, arguments = read_command("Write the data sets of the world.", WorldData, argv)
+    made = data_sets(settings)
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name, problems in made.items():
         lines = [json.dumps(row(f"{name}-{i:04d}", problem)) for i, problem in enumerate(problems)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from evaluation import measures
 from evaluation.collected import Collected, Reading, Row
 from evaluation.statistics import Array
 from training.errors import UserError
+from training.json_files import read_object
 from training.schema import Strict
 
 
@@ -83,7 +83,7 @@ def _axis(size: Collected, line: Line, pair: str) -> Axis:
         if not rows:
             raise UserError(f"runs of {line.method} {line.setting}={point.value} are not collected; collect them again")
         constraint = point.thresholds[pair]
-        d = _read_d(constraint.file)
+        d = float(read_object(constraint.file, {"d": float}, "run study.threshold again")["d"])
         label, value = _named(point.value, d, constraint.reading, len(readings) > 1)
         points.append(Point(label, value, rows[0], d, constraint.reading))
     own = {"threshold": "d" if len(readings) == 1 else "reading"}
@@ -99,10 +99,3 @@ def _named(value: Any, d: float, reading: Reading, readings_differ: bool) -> tup
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value), None
     return f"{value:g}", float(value)
-
-
-def _read_d(file: Path) -> float:
-    try:
-        return float(json.loads(file.read_text(encoding="utf-8"))["d"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} holds no threshold d ({type(error).__name__}); run study.threshold again") from error

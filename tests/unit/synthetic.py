@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from dataclasses import dataclass
 from itertools import product
@@ -10,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from evaluation.table_files import Table, to_csv
 
 D = 0.2
 TESTS = {"same": "Same distribution", "symbolic": "Re-sampled names and numbers", "longer": "Longer chains"}
@@ -147,3 +151,9 @@ def _cost(rng: np.random.Generator) -> dict[str, float]:
         "prompts": 8000.0, "tokens_generated": 1.9e6, "student_tokens": 4e6, "teacher_tokens": 4e6,
         "flops": 3.2e12, "peak_memory_bytes": 6e8, "steps": 500.0,
     }  # fmt: skip
+
+
+def cells_of(table: Table) -> dict[tuple[str, str, str], dict[str, str]]:
+    """A table's cells as its CSV has them, by (group, row, column)."""
+    rows = csv.DictReader(io.StringIO(to_csv(table)))
+    return {(row["group"], row["row"], row["column"]): row for row in rows}

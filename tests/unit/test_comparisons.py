@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from pathlib import Path
@@ -15,12 +13,12 @@ import pytest
 from evaluation.collected import Collected, read
 from evaluation.significance import cost_resolution
 from evaluation.statistics import smallest_resolved
-from evaluation.table_files import Table, to_csv, to_markdown
+from evaluation.table_files import to_markdown
 from evaluation.tables.cost import cost_table
 from evaluation.tables.differences import differences_table
 from evaluation.tables.main import readings_table
 from evaluation.tables.pareto import feasible_table, pareto_table
-from tests.unit.synthetic import write_collected
+from tests.unit.synthetic import cells_of, write_collected
 
 GROUP = "Same distribution (pair world)"
 
@@ -42,13 +40,8 @@ def size(folder: Path) -> Collected:
     return read(folder)
 
 
-def _cells(table: Table) -> dict[tuple[str, str, str], dict[str, str]]:
-    rows = csv.DictReader(io.StringIO(to_csv(table)))
-    return {(row["group"], row["row"], row["column"]): row for row in rows}
-
-
 def test_ours_minus_trl_stands_in_the_differences_with_its_interval(size: Collected) -> None:
-    cells = _cells(differences_table(size))
+    cells = cells_of(differences_table(size))
     ours, theirs = size.row("world", "grpo"), size.row("world", "trl_grpo")
     assert ours is not None
     assert theirs is not None
@@ -73,7 +66,9 @@ def test_the_second_reading_is_printed_only_where_it_differs(folder: Path, size:
     scores.to_parquet(tmp_path / "scores.parquet", index=False)
     table = readings_table(read(tmp_path))
     assert "FAC equivalent %" in to_markdown(table)
-    strict, loose_, gap = (float(_cells(table)[GROUP, "CMDP", key]["estimate"]) for key in ("fac", "equivalent", "gap"))
+    strict, loose_, gap = (
+        float(cells_of(table)[GROUP, "CMDP", key]["estimate"]) for key in ("fac", "equivalent", "gap")
+    )
     assert gap == pytest.approx(loose_ - strict)
     assert gap > 0
 

@@ -36,7 +36,7 @@ COUNTS = {
 def vision(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shadow of Llama 3.2 with vision: text path, vision tower and all."""
     folder = tmp_path_factory.mktemp("shadow")
-    shadow.main(["--params", '{"of": "meta-llama/Llama-3.2-11B-Vision-Instruct"}', "--out", str(folder)])
+    shadow.main(["--params", '{"of": "meta-llama/Llama-3.2-11B-Vision-Instruct"}', "--data", ".", "--out", str(folder)])
     return folder
 
 

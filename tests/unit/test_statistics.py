@@ -154,6 +154,8 @@ def test_a_positive_mean_reaches_further_up_than_down_and_zero_is_left_alone() -
     assert found.high - found.mean > 1.1 * (found.mean - found.low)
     nothing = np.random.default_rng(14).normal(0.0, 1e-9, (2, 30, 2))
     assert positive_interval(nothing) == mean_interval(nothing)
+    apart = np.stack([np.full((30, 2), 1.0), np.full((30, 2), 9.0)])
+    assert mean_interval(apart).low < 0.0 == positive_interval(apart).low
 
 
 def test_a_difference_of_rates_is_never_surer_than_its_prompts() -> None:

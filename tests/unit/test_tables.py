@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import shutil
 from pathlib import Path
@@ -22,7 +20,6 @@ from evaluation.table_files import (
     Table,
     read_markdown,
     replace_folder,
-    to_csv,
     to_latex,
     to_markdown,
 )
@@ -30,7 +27,7 @@ from evaluation.tables import __main__ as tables
 from evaluation.tables.differences import differences_table
 from evaluation.tables.kl_estimators import kl_estimators_table
 from evaluation.tables.satisfaction import satisfaction_table
-from tests.unit.synthetic import write_collected
+from tests.unit.synthetic import cells_of, write_collected
 from training.errors import UserError
 
 NAMES = (
@@ -47,11 +44,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def size(folder: Path) -> Collected:
     return read(folder)
-
-
-def _cells(table: Table) -> dict[tuple[str, str, str], dict[str, str]]:
-    rows = csv.DictReader(io.StringIO(to_csv(table)))
-    return {(row["group"], row["row"], row["column"]): row for row in rows}
 
 
 def test_every_table_is_written_in_three_forms_and_stale_files_go(folder: Path, tmp_path: Path) -> None:
@@ -77,7 +69,7 @@ def test_main_numbers_are_the_scores_in_percent_with_counts(size: Collected) -> 
     correct, kl = size.stacked(row, "same", "correct"), size.stacked(row, "same", "kl_mean")
     assert correct is not None
     assert kl is not None
-    cells = _cells(tables.main_table(size))
+    cells = cells_of(tables.main_table(size))
     group = "Same distribution (pair world)"
     fac, cs = cells[group, "CMDP", "fac"], cells[group, "CMDP", "cs"]
     assert float(fac["estimate"]) == pytest.approx(100 * correct.mean())
@@ -88,13 +80,13 @@ def test_main_numbers_are_the_scores_in_percent_with_counts(size: Collected) -> 
 
 
 def test_settings_are_rows_of_their_own(size: Collected) -> None:
-    labels = {row for _, row, _ in _cells(tables.main_table(size))}
+    labels = {row for _, row, _ in cells_of(tables.main_table(size))}
     assert {"GKD-GRPO λ=0.001", "GKD-GRPO λ=0.01", "GKD-GRPO λ=0.1", "GKD-GRPO λ=1"} <= labels
 
 
 def test_a_failed_method_is_a_gap_that_says_why(size: Collected) -> None:
     table = tables.main_table(size)
-    gap = _cells(table)["Longer chains (pair world)", "GRPO", "fac"]
+    gap = cells_of(table)["Longer chains (pair world)", "GRPO", "fac"]
     assert (gap["estimate"], gap["text"]) == ("", "failed: loss became infinite at step 7")
     assert "| GRPO | failed: loss became infinite at step 7 |" in to_markdown(table)
     assert r"GRPO & \multicolumn{5}{l}{failed: loss became infinite at step 7}" in to_latex(table)
@@ -105,7 +97,7 @@ def test_a_missing_seed_is_said_in_the_row(folder: Path, tmp_path: Path) -> None
     index = json.loads((partial / "runs.json").read_text())
     next(run for run in index["runs"] if run["run"] == "world-gkd-1").update(status="failed", why="stopped")
     (partial / "runs.json").write_text(json.dumps(index))
-    cells = _cells(tables.main_table(read(partial)))
+    cells = cells_of(tables.main_table(read(partial)))
     assert cells["Same distribution (pair world)", "GKD (2 of 3 seeds)", "fac"]["seeds"] == "2"
 
 
@@ -120,12 +112,12 @@ def test_one_seed_is_said_and_has_no_cost_interval(tmp_path: Path) -> None:
     table = tables.cost_table(read(write_collected(tmp_path, seeds=1, prompts=6, steps=2)))
     assert "conditional on it" in table.caption
     assert "(no interval)" in to_markdown(table)
-    assert _cells(table)["Pair world", "GKD", "wall_s"]["low"] == ""
+    assert cells_of(table)["Pair world", "GKD", "wall_s"]["low"] == ""
 
 
 def test_win_matrix_keeps_ties_and_losses_in_the_csv(size: Collected) -> None:
     table = tables.win_table(size)
-    cells = _cells(table)
+    cells = cells_of(table)
     key = ("Same distribution (pair world)", "CMDP")
     shares = [float(cells[*key, f"{kind} GKD"]["estimate"]) for kind in ("win", "tie", "loss")]
     assert sum(shares) == pytest.approx(100.0)
@@ -193,7 +185,7 @@ def test_bad_input_is_one_sentence(folder: Path, tmp_path: Path) -> None:
 
 
 def test_satisfaction_has_a_bound_a_verdict_and_the_size_of_violations(size: Collected) -> None:
-    cells = _cells(satisfaction_table(size))
+    cells = cells_of(satisfaction_table(size))
     group = "Same distribution (pair world)"
     row = size.row("world", "soft_lagrangian", "λ=0.01")
     assert row is not None
@@ -211,7 +203,7 @@ def test_satisfaction_has_a_bound_a_verdict_and_the_size_of_violations(size: Col
 
 
 def test_estimators_agree_in_mean_and_differ_in_variance(size: Collected) -> None:
-    cells = _cells(kl_estimators_table(size))
+    cells = cells_of(kl_estimators_table(size))
     group = "Same distribution (pair world)"
     row = size.row("world", "cmdp")
     assert row is not None
@@ -225,14 +217,14 @@ def test_estimators_agree_in_mean_and_differ_in_variance(size: Collected) -> Non
 
 
 def test_differences_are_against_every_other_row_and_a_gap_stays_one(size: Collected) -> None:
-    cells = _cells(differences_table(size))
+    cells = cells_of(differences_table(size))
     group = "Same distribution (pair world)"
     assert {row for g, row, _ in cells if g == group} == {
         "Teacher", "Student before", "GKD-GRPO λ=0.001", "GKD-GRPO λ=0.01", "GKD-GRPO λ=0.1", "GKD-GRPO λ=1", "GKD",
         "GRPO", "Mini-LLM",
     }  # fmt: skip
     assert cells[group, "GRPO", "FAC"]["text"].startswith("failed")
-    main = _cells(tables.main_table(size))
+    main = cells_of(tables.main_table(size))
     gap = float(main[group, "CMDP", "rwr"]["estimate"]) - float(main[group, "GKD", "rwr"]["estimate"])
     assert float(cells[group, "GKD", "RWR"]["estimate"]) == pytest.approx(gap)
 
@@ -242,13 +234,13 @@ def test_marks_and_plain_numbers_are_printed_in_every_form() -> None:
     table = Table("t", "T", "c", (Column("x", "X"), Column("y", "Y", "", 2)), (("", (line,)),))
     assert "| r | 1.0 [0.5, 1.5]* | 0.25 |" in to_markdown(table)
     assert r"r & 1.0 [0.5, 1.5]* & 0.25 \\" in to_latex(table)
-    cells = _cells(table)
+    cells = cells_of(table)
     assert (cells["", "r", "y"]["estimate"], cells["", "r", "x"]["text"]) == ("0.25", "1.0 [0.5, 1.5]*")
 
 
 def test_the_win_matrix_marks_what_holm_leaves_and_the_leading_group(tmp_path: Path) -> None:
     table = tables.win_table(read(write_collected(tmp_path, seeds=1, prompts=120, steps=2)))
-    cells = _cells(table)
+    cells = cells_of(table)
     group = "Same distribution (pair world)"
     assert cells[group, "CMDP", "win GRPO"]["text"].endswith("*")
     assert cells[group, "GRPO", "win CMDP"]["text"].endswith("*")
