@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 FLOOR = 1e-8
+LOG_ZERO = -1e30  # finite in place of log 0: its exp is 0, 0 times it is 0, and no gradient passes the clamp
 
 Integrand = Callable[..., Tensor]  # f(log_pi, log_mu), and further values (N, 1) where it depends on the position
 
@@ -44,26 +45,20 @@ def at_floor(log_mu: Tensor, width: int) -> Tensor:
     return log_mu <= math.log(2 * FLOOR) - math.log(width)
 
 
-def _weighted(log_p: Tensor, log_ratio: Tensor) -> Tensor:
-    """`p * log_ratio` with `0 * anything = 0`, in value and in gradient."""
-    possible = log_p != -torch.inf  # NaN stays NaN
-    return torch.where(possible, torch.where(possible, log_p, 0.0).exp() * log_ratio, 0.0)
-
-
-def _difference(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """`log p - log q`, 0 where p is 0 (the weight there is 0 too)."""
-    possible = log_p != -torch.inf  # NaN stays NaN
-    return torch.where(possible, log_p, 0.0) - torch.where(possible, log_q, 0.0)
+def _relative(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """`p (log p - log q)`, 0 where p is 0, in value and in gradient. NaN stays NaN."""
+    possible = log_p.clamp(min=LOG_ZERO)
+    return possible.exp() * (possible - log_q.masked_fill(log_p == -torch.inf, 0.0))
 
 
 def reverse_kl(log_pi: Tensor, log_mu: Tensor) -> Tensor:
     """Integrand of `KL(pi || mu)`, the paper's divergence (section 1 of the method notes)."""
-    return _weighted(log_pi, _difference(log_pi, log_mu))
+    return _relative(log_pi, log_mu)
 
 
 def forward_kl(log_pi: Tensor, log_mu: Tensor) -> Tensor:
     """Integrand of `KL(mu || pi)`. Infinite where the policy excludes what the teacher allows."""
-    return _weighted(log_mu, _difference(log_mu, log_pi))
+    return _relative(log_mu, log_pi)
 
 
 def generalised_jsd(beta: float) -> Integrand:
@@ -78,7 +73,6 @@ def generalised_jsd(beta: float) -> Integrand:
 
     def integrand(log_pi: Tensor, log_mu: Tensor) -> Tensor:
         mixture = torch.logaddexp(log_mu + math.log(beta), log_pi + math.log1p(-beta))
-        teacher_part = _weighted(log_mu, _difference(log_mu, mixture))
-        return beta * teacher_part + (1 - beta) * _weighted(log_pi, _difference(log_pi, mixture))
+        return beta * _relative(log_mu, mixture) + (1 - beta) * _relative(log_pi, mixture)
 
     return integrand
