@@ -44,7 +44,8 @@ def bootstrap_interval(
     parts = [statistic(cells.mean(axis=2) @ by_seed.T), statistic(cells.mean(axis=1) @ by_prompt.T)]
     stretch, half = _known(drawn, parts, (seeds, prompts))
     low, high = center + stretch * (np.quantile(drawn, [TAIL, 1.0 - TAIL]) - center)
-    low, high = max(min(float(low), center - half), within[0]), min(max(float(high), center + half), within[1])
+    least, most = min(within[0], center), max(within[1], center)  # a rate of 1 + 1e-16 keeps its interval
+    low, high = max(min(float(low), center - half), least), min(max(float(high), center + half), most)
     return Estimate(center, low, high, prompts, np.asarray(scores[0]).shape[2], seeds)
 
 

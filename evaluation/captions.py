@@ -10,7 +10,7 @@ from evaluation.statistics import Estimate
 
 def setting(size: Collected) -> str:
     """The size and, for each pair, its models, d, reading and test sets, as sentences."""
-    parts = [f"Size {size.size}: {size.title}."]
+    parts = [f"Size {size.size}: {size.title}." if size.title != size.size else f"Size {size.size}."]
     for name, pair in size.pairs.items():
         tests = ", ".join(test.title for test in pair.tests)
         models = f"{_model(pair.student)} \N{LEFTWARDS ARROW} {_model(pair.teacher)}"

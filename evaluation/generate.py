@@ -46,6 +46,7 @@ class Generation(Strict):
     max_new_tokens: int = Field(48, ge=1)
     seed: int = Field(0, ge=0)
     dtype: Literal["float32", "bfloat16"] = "float32"
+    engine: Literal["transformers", "vllm"] = "transformers"
     control: Literal["answer_key", "always_wrong"] | None = None
 
 
@@ -134,6 +135,13 @@ def _model(params: Generation, policy: str | None) -> RecordingLM:
     from training.models import load_policy, load_tokenizer
 
     assert policy is not None
+    if params.engine == "vllm":
+        from evaluation.vllm_lm import VllmLM, unserved
+
+        reason = unserved(policy)
+        if reason is None:
+            return VllmLM(policy, params.batch, params.seed, params.dtype)
+        print(f"{policy}: {reason}; transformers generates its responses", flush=True)
     return PolicyLM(load_policy(policy, params.dtype), load_tokenizer(policy), params.batch, params.seed)
 
 

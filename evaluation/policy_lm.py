@@ -91,7 +91,7 @@ class PolicyLM(RecordingLM):
         Seeded by (seed, task) alone, so that a test set scores the same whatever else is evaluated with it.
         """
         task = str(requests[0].task_name)
-        greedy, longest = _decoding(requests[0])
+        greedy, longest = decoding(requests[0])
         ids = {text: encode(self.tokenizer, text) for text in dict.fromkeys(r.args[0] for r in requests)}
         prompts = [ids[request.args[0]] for request in requests]
         torch.manual_seed(derive_seed(self.seed, "evaluation", task))
@@ -106,7 +106,7 @@ class PolicyLM(RecordingLM):
         return [samples[i] for i in range(len(requests))]
 
 
-def _decoding(request: Instance) -> tuple[bool, int]:
+def decoding(request: Instance) -> tuple[bool, int]:
     """Whether a task decodes greedily, and its longest response in tokens."""
     settings = request.args[1]
     sampled = bool(settings.get("do_sample", False))

@@ -198,6 +198,12 @@ class Printed:
     rows: tuple[tuple[str, ...], ...]
     sources: str
 
+    @property
+    def sentences(self) -> set[int]:
+        """The columns that hold sentences; a text across the row (a run that failed) is none of them."""
+        whole = [row for row in self.rows if any(row[2:]) or len(row) == 2]
+        return {i for row in whole for i, cell in enumerate(row) if len(cell) > latex.LONG}
+
 
 def read_markdown(path: Path) -> Printed:
     """The inverse of `to_markdown`, so that the report shows the very cells of the table files.

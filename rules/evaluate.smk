@@ -1,4 +1,15 @@
 # Responses of every policy through lm-eval, and their scores.
+from os import environ
+
+# vLLM has an environment of its own: conda makes it, or VLLM_PYTHON names its python. Scoring stays in the main one.
+VLLM = PLAN.size.evaluate.engine == "vllm"
+if VLLM and DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
+    if not environ.get("VLLM_PYTHON"):
+        raise WorkflowError(
+            f"error: config/{PLAN.name}.yaml: evaluate.engine is 'vllm', which has an environment of its own; set "
+            "VLLM_PYTHON to the python of one made from environment-vllm.yml, or run with --use-conda"
+        )
+PYTHON = '"${{VLLM_PYTHON:-python}}"' if VLLM else "python"
 
 
 def policy_option(run):
@@ -22,7 +33,7 @@ rule generate:
     log:
         "results/runs/{run}/{evaluation}/generate.log",
     conda:
-        "../environment.yml"
+        "../environment-vllm.yml" if VLLM else "../environment.yml"
     threads: 1
     resources:
         gpu=1,
@@ -31,7 +42,7 @@ rule generate:
         policy=lambda w: policy_option(w.run),
         models=lambda w: pretrained(PLAN.runs[w.run].policy),
     shell:
-        "python -m study.provenance --out {output.provenance} --code"
+        PYTHON + " -m study.provenance --out {output.provenance} --code"
         " evaluation=evaluation/generate.py,evaluation/tasks --inputs {input:q} {params.models} --"
         " evaluation.generate --params {params.params:q} --data {input.data} {params.policy}"
         " --out {output.samples} > {log} 2>&1"

@@ -13,6 +13,11 @@ def pretrained(*paths):
     return " ".join(quote(path) for path in paths if path and path not in MADE)
 
 
+def processes(run):
+    """How many processes share the run: a GPU and a CPU core for each."""
+    return PLAN.runs[run].params["train"]["processes"]
+
+
 METHODS = find_folders(tuple(PLAN.size.methods_path))
 
 
@@ -52,9 +57,9 @@ rule train:
         "results/runs/{run}/train.log",
     conda:
         "../environment.yml"
-    threads: 1
+    threads: lambda w: processes(w.run)
     resources:
-        gpu=1,
+        gpu=lambda w: processes(w.run),
     params:
         params=lambda w: as_json(PLAN.runs[w.run].params),
         student=lambda w: PLAN.pairs[PLAN.runs[w.run].pair]["student"],

@@ -21,18 +21,23 @@ BOXED = "{question}\n\nSolve this step by step. Write the final answer as \\boxe
 
 @dataclass(frozen=True)
 class Split:
-    """One split: its file below the root, and on the hub the split's name and the configurations that make it up."""
+    """One split: its file below the root, and on the hub the split's name and the configurations that make it up.
+
+    `keep` says which rows are the split's, where those of several are published together.
+    """
 
     file: str
     hub_split: str
     configs: tuple[str, ...] = ("default",)
+    keep: Callable[[Row], bool] = lambda row: True
 
 
 @dataclass(frozen=True)
 class DataSet:
     """A data set: hub name, splits, reader `(row, position) -> problem without its prompt`, and prompt template.
 
-    One without a hub name is generated where no local copy is given (`sources.reasoning`).
+    One without a hub name is generated where no local copy is given (`sources.reasoning`). One that its authors did not
+    split has all rows as its `test`, and for studies that train on it the parts `train` and `held_out`.
     """
 
     hub: str
@@ -62,6 +67,14 @@ def read_svamp(row: Row, position: int) -> Row:
         equation = equation[1:-1].strip()
     solution = f"{equation} = {answer}\n#### {answer}"
     return _problem(f"svamp-{row['ID']}", f"{story} {row['Question'].strip()}", answer, solution)
+
+
+def held_out(row: Row) -> bool:
+    """Whether a SVAMP row is kept out of training: each fifth block of 50 in published order, 200 of 1,000.
+
+    Blocks, since neighbours are variations of one problem: single rows drawn at random would have theirs in training.
+    """
+    return (int(row["ID"].rpartition("-")[2]) - 1) // 50 % 5 == 4
 
 
 def read_symbolic(row: Row, position: int) -> Row:
@@ -98,7 +111,15 @@ CATALOGUE: dict[str, DataSet] = {
         {s: Split(f"gsm8k/{s}.jsonl", s, ("main",)) for s in ("train", "test")},
         read_gsm8k,
     ),
-    "svamp": DataSet("ChilleD/SVAMP", {"test": Split("svamp/SVAMP.json", "train+test")}, read_svamp),
+    "svamp": DataSet(
+        "ChilleD/SVAMP",
+        {
+            "train": Split("svamp/SVAMP.json", "train+test", keep=lambda row: not held_out(row)),
+            "held_out": Split("svamp/SVAMP.json", "train+test", keep=held_out),
+            "test": Split("svamp/SVAMP.json", "train+test"),
+        },
+        read_svamp,
+    ),
     "gsm_symbolic_main": _symbolic("main", "GSM_symbolic.jsonl"),
     "gsm_symbolic_p1": _symbolic("p1", "GSM_p1.jsonl"),
     "gsm_symbolic_p2": _symbolic("p2", "GSM_p2.jsonl"),

@@ -16,16 +16,16 @@ from sources.catalogue import CATALOGUE
 from sources.rows import check, read_rows
 from sources.settings import ProblemData
 from training.answers import is_correct
+from training.command import read_command
 from training.data import Problem, derive_seed
 from training.errors import UserError, cli
-from training.command import read_command
 
 SAMPLE = 3  # faulty rows named in a message
 
 
 def data_sets(settings: ProblemData) -> dict[str, list[Problem]]:
     """All problems by file name; a function of the settings and the published rows."""
-    tests = {test: problems(test, "test", settings.root) for test in settings.tests}
+    tests = {test: problems(test, _asked_split(test, settings.train), settings.root) for test in settings.tests}
     pool = _apart(problems(settings.train, "train", settings.root), tests, settings.train)
     _shuffle(pool, settings.seed, "train")
     rest = len(pool) - settings.validation
@@ -39,6 +39,11 @@ def data_sets(settings: ProblemData) -> dict[str, list[Problem]]:
     for test, limit in settings.tests.items():
         found[test] = _limited(tests[test], limit, settings.seed, test)
     return found
+
+
+def _asked_split(test: str, train: str) -> str:
+    """The split that a test takes: of an unsplit data set, what training on that same set holds out."""
+    return "held_out" if test == train and "held_out" in CATALOGUE[test].splits else "test"
 
 
 def _apart(pool: list[Problem], tests: dict[str, list[Problem]], name: str) -> list[Problem]:
@@ -59,7 +64,8 @@ def problems(name: str, split: str, root: str | None) -> list[Problem]:
     data = CATALOGUE[name]
     rows = read_rows(name, split, root)
     try:
-        read = [data.read(row, position) for position, row in enumerate(rows)]
+        kept = data.splits[split].keep
+        read = [data.read(row, position) for position, row in enumerate(rows) if kept(row)]
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"data set '{name}', split '{split}': a row is not in its published form "

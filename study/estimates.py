@@ -44,11 +44,14 @@ DEVICES = {
 
 def bytes_per(dtype: str) -> int:
     """Bytes of one number."""
-    return 2 if dtype == "bfloat16" else 4
+    return {"int8": 1, "bfloat16": 2}.get(dtype, 4)
 
 
 def training_memory(student: Config, teacher: Config, train: TrainSettings) -> dict[str, float]:
-    """Bytes by part at the peak of a run: in its backward pass, its optimiser's step, or its generation.
+    """Bytes by part on one card at the peak of a run: in its backward pass, its optimiser's step, or its generation.
+
+    Several processes share the rows; each holds both models and the optimiser whole. A teacher in int8 is reckoned at
+    a byte a weight, its output layer and embedding, which stay in `dtype`, apart.
 
     AdamW keeps two float32 moments and, under bfloat16, a float32 copy of the weights; for its step the gradients
     become float32 copies, which are given up after it.
@@ -56,10 +59,12 @@ def training_memory(student: Config, teacher: Config, train: TrainSettings) -> d
     weight, count = bytes_per(train.dtype), student.parameters()
     half = train.dtype == "bfloat16"
     kept: dict[str, float] = {
-        "student": weight * count, "optimiser": (12 if half else 8) * count, "teacher": weight * teacher.parameters(),
+        "student": weight * count, "optimiser": (12 if half else 8) * count, "teacher": teacher_bytes(teacher, train),
     }  # fmt: skip
-    rows, length = train.questions * train.samples, PROMPT + train.max_new_tokens
-    micro = (train.micro_questions or train.questions) * train.samples * length
+    questions, length = train.questions // train.processes, PROMPT + train.max_new_tokens
+    rows, group = questions * train.samples, train.samples * length
+    micro = min(train.micro_questions or questions, questions) * group
+    micro = min(micro, max(train.micro_tokens or micro, group))
     own = 0 if half else 4 * count  # float32 gradients stay until the next update
     stages: list[dict[str, float]] = [
         {"gradients": weight * count, "activations": activations(student, micro, train),
@@ -69,6 +74,15 @@ def training_memory(student: Config, teacher: Config, train: TrainSettings) -> d
     ]  # fmt: skip
     peak = max(range(len(stages)), key=lambda number: sum(stages[number].values()))
     return {**kept, **stages[peak], "reserve": RESERVE}
+
+
+def teacher_bytes(teacher: Config, train: TrainSettings) -> float:
+    """Bytes of the teacher's weights in training."""
+    weight, count = bytes_per(train.teacher_dtype or train.dtype), teacher.parameters()
+    if train.teacher_dtype != "int8":
+        return weight * count
+    outer = teacher.vocab_size * teacher.hidden_size * (1 if teacher.tie_word_embeddings else 2)
+    return weight * (count - outer) + bytes_per(train.dtype) * outer
 
 
 def activations(config: Config, tokens: int, train: TrainSettings) -> float:
@@ -96,8 +110,11 @@ def decoding_s(config: Config, rows: int, device: Device, weight: int) -> float:
 
 
 def update_s(student: Config, teacher: Config | None, train: TrainSettings, device: Device) -> float:
-    """Seconds of one update, every response at its longest; without a teacher its forward pass is left out."""
-    rows = train.questions * train.samples
+    """Seconds of one update, every response at its longest; without a teacher its forward pass is left out.
+
+    Processes work side by side; what they spend on telling each other gradients is left out.
+    """
+    rows = train.questions // train.processes * train.samples
     tokens = rows * (PROMPT + train.max_new_tokens)
     passes = (8 if train.gradient_checkpointing else 6) * student.parameters()
     passes += 2 * teacher.parameters() if teacher else 0

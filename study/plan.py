@@ -60,6 +60,8 @@ class Plan:
             "control": this.method if this.method in CONTROLS else None,
         }
         params["seed"] = self.size.evaluate.seed + this.seed
+        if params["control"] or params["engine"] == "transformers":
+            del params["engine"]  # the default, and what a control does, have no engine in their ids
         code = code_hash("evaluation/generate.py", *task_files())
         return f"eval-{short_hash([params, code])}", params
 

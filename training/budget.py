@@ -4,8 +4,8 @@
 
 with the cost of the constraint's reading. z_t times a learnt vector is added to the embedding of the token before
 position t; the vector starts at 0, so that training starts from the student itself. Nothing but the teacher can tell
-KL_i, so it runs along wherever the policy does: in sampling (`metered`), and once more, token by token, to find the
-z_t of given responses, after which one parallel pass computes the policy (`budgeted`). No gradient flows through z.
+KL_i, so it runs along wherever the policy does: in sampling (`metered`), whose z_t stay with the rollouts, or token by
+token over given responses; one parallel pass then computes the policy (`budgeted`). No gradient flows through z.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ class Meter(LogitsProcessor):
         self.budget, self.teacher = budget, Following(budget.held[0], prompt_mask)
         self.kl: list[Tensor] = []
         budget.left = torch.ones(len(prompt_mask), 1, device=prompt_mask.device)
+        self.seen = [budget.left]
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """`scores` `(B, V)` after `input_ids` `(B, L)`, as they came."""
@@ -73,7 +74,12 @@ class Meter(LogitsProcessor):
         log_mu = with_floor(log_policy(mu, width))
         self.kl.append(reverse_kl(log_policy(scores, width), log_mu).sum(1))
         self.budget.left = remaining(torch.stack(self.kl, 1), self.budget.d, self.budget.reading)[:, None]
+        self.seen.append(self.budget.left)
         return scores
+
+    def before(self, count: int) -> Tensor:
+        """What was left before each of the first `count` tokens, `(B, count)`."""
+        return torch.cat(self.seen[:count], 1)
 
 
 def remaining(kl: Tensor, d: float, reading: str) -> Tensor:
@@ -108,7 +114,8 @@ def budgeted(model: PreTrainedModel, rollouts: Rollouts) -> Iterator[None]:
         yield
         return
     try:
-        budget.left = left_along(model, budget, rollouts)
+        left = left_along(model, budget, rollouts) if rollouts.left is None else rollouts.left
+        budget.left = torch.cat([left.new_ones(rollouts.prompt.shape)[:, 1:], left], 1)
         yield
     finally:
         budget.left = None
@@ -116,15 +123,12 @@ def budgeted(model: PreTrainedModel, rollouts: Rollouts) -> Iterator[None]:
 
 @torch.no_grad()
 def left_along(model: PreTrainedModel, budget: Budget, rollouts: Rollouts) -> Tensor:
-    """What is left at each position of prompt and response but the last, `(B, P + T - 1)`; 1 on the prompt."""
+    """What is left before each token of the responses, `(B, T)`."""
     ids, width = torch.cat([rollouts.prompt, rollouts.response], 1), rollouts.prompt.shape[1]
     meter, policy = Meter(budget, rollouts.prompt_mask), Following(model, rollouts.prompt_mask)
-    assert budget.left is not None
-    left = [budget.left.expand(-1, width)]
     for end in range(width, ids.shape[1] - 1):
         meter(ids[:, :end], policy(ids[:, :end]).float())
-        left.append(budget.left)
-    return torch.cat(left, 1)
+    return meter.before(rollouts.response.shape[1])
 
 
 def saved(folder: Path) -> tuple[Tensor, float, str, str] | None:

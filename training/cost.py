@@ -46,26 +46,28 @@ class Cost:
         self.student_s -= seconds
         self.teacher_s += seconds
 
-    def count(self, prompt_tokens: int, response_tokens: int, student: int, teacher: int | None, sampled: bool) -> None:
-        """Add one update's tokens; `student` and `teacher` are parameter counts, None where no teacher ran."""
+    def count(
+        self, prompt_tokens: int, response_tokens: int, student: int, teacher: int | None, sampled_by: str | None
+    ) -> None:
+        """Add one update's tokens; `student` and `teacher` are parameter counts, None where no teacher ran.
+
+        `sampled_by` is "student", "teacher" (its pass in sampling is its only one) or None, for given responses.
+        """
         tokens = prompt_tokens + response_tokens
         self.student_tokens += tokens
         self.flops += 6.0 * student * tokens
-        if sampled:
+        if sampled_by is not None:
             self.tokens_generated += response_tokens
+        if sampled_by == "student":
             self.flops += 2.0 * student * tokens
         if teacher is not None:
             self.teacher_tokens += tokens
             self.flops += 2.0 * teacher * tokens
 
-    def count_budget(self, tokens: int, student: int, teacher: int) -> None:
-        """Add what reading the budget costs in an update beside `count`.
-
-        The teacher runs along in sampling; it and the policy once more to find what was left of the responses.
-        """
-        self.student_tokens += tokens
-        self.teacher_tokens += 2 * tokens
-        self.flops += 2.0 * (student + 2 * teacher) * tokens
+    def count_along(self, tokens: int, teacher: int) -> None:
+        """Add what a teacher of `teacher` parameters costs that runs along in sampling, beside `count`."""
+        self.teacher_tokens += tokens
+        self.flops += 2.0 * teacher * tokens
 
     def to_json(self) -> dict[str, float]:
         """The totals, with the peak memory of the process (or of the device, on CUDA) up to now."""

@@ -37,8 +37,8 @@ class Watched:
         cause = (str(error).strip() or "no message").splitlines()[0]
         if isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY):
             raise TrainingFailed(
-                f"out of memory at step {step} ({cause}); set train.micro_questions lower: smaller micro-batches make "
-                "the same update"
+                f"out of memory at step {step} ({cause}); set train.micro_tokens (or micro_questions) lower: smaller "
+                "micro-batches make the same update"
             ) from error
         raise TrainingFailed(f"{type(error).__name__} at step {step}: {cause} ({self._place(error)})") from error
 

@@ -19,6 +19,7 @@ from training.method import Method
 from training.micro_batches import micro_batches
 from training.monitor import task_rewards
 from training.optimizer import AdamW
+from training.parallel import Together, average_gradients, count, mean_over_processes, rank, sum_over_processes
 from training.prompt import encode
 from training.rollout import Rollouts, generate, pad_prompts
 from training.settings import TrainSettings
@@ -55,19 +56,23 @@ class Trainer:
 
     def update(self, step: int) -> dict[str, float]:
         """One update: statistics as plain numbers. Raises `TrainingFailed` on a non-finite loss."""
-        s = self.settings
-        chosen = order(len(self.problems), s.questions, step, self.seed)
+        s, own = self.settings, self.settings.questions // count()
+        chosen = order(len(self.problems), s.questions, step, self.seed)[rank() * own :][:own]
         problems = [self.problems[i] for i in chosen for _ in range(s.samples)]
-        with self.cost.timed("generate"):
-            rollouts, sampled = self._responses(problems, step)
-        rewards = task_rewards(rollouts, problems, self.tokenizer)
-        group = torch.arange(s.questions, device=rewards.device).repeat_interleave(s.samples)
-        with self.cost.timed("student"):
-            statistics = self._optimise(rollouts, rewards, group, step)
-        self._count(rollouts, sampled)
-        length = rollouts.lengths.float().mean().item()
+        with Together(step + 1):
+            with self.cost.timed("generate"):
+                rollouts, sampled = self._responses(problems, step)
+            rewards = task_rewards(rollouts, problems, self.tokenizer)
+            group = torch.arange(own, device=rewards.device).repeat_interleave(s.samples)
+            with self.cost.timed("student"):
+                statistics = self._gradients(rollouts, rewards, group, step)
         reward = {"reward": rewards.mean().item()} if sampled else {}
-        return {**reward, "length": length, **statistics}
+        length = rollouts.lengths.float().mean().item()
+        with self.cost.timed("student"):
+            row = mean_over_processes({**reward, "length": length, **statistics})
+            norm = self._step(row, step)
+        self._count(rollouts, sampled)
+        return {**row, "grad_norm": norm}
 
     def _responses(self, problems: list[Problem], step: int) -> tuple[Rollouts, bool]:
         """Student samples or, for the method's `data_share` of updates, the data set's solutions."""
@@ -75,6 +80,8 @@ class Trainer:
         torch.manual_seed(derive_seed(self.seed, "rollout", step))
         if torch.rand(()).item() < self.method.data_share:
             return self._solutions(prompts, problems), False
+        if rank() > 0:  # what is drawn above must be the same in all processes, what is drawn below must not
+            torch.manual_seed(derive_seed(self.seed, "rollout", step, rank()))
         s, mix = self.settings, self.method.teacher_mix
         made = generate(self.student, self.tokenizer, prompts, s.max_new_tokens, False, self.teacher, mix, s.cache)
         return made, True
@@ -87,7 +94,8 @@ class Trainer:
         finished = torch.ones(len(ended), dtype=torch.bool, device=ids.device)
         return Rollouts(ids, prompt_mask, backwards.flip(1), mask.flip(1).bool(), finished)
 
-    def _optimise(self, rollouts: Rollouts, rewards: Tensor, group: Tensor, step: int) -> dict[str, float]:
+    def _gradients(self, rollouts: Rollouts, rewards: Tensor, group: Tensor, step: int) -> dict[str, float]:
+        """Gradients of the loss over these rows, micro-batch by micro-batch, and their statistics."""
         totals: dict[str, float] = {}
         self.optimizer.zero_grad()
         for rows, responses in micro_batches(rollouts, self.settings):
@@ -100,14 +108,19 @@ class Trainer:
             self.cost.move_to_teacher(batch.teacher_seconds)
             for name, value in {"loss": loss.item(), **statistics}.items():
                 totals[name] = totals.get(name, 0.0) + share * value
+        return totals
+
+    def _step(self, statistics: dict[str, float], step: int) -> float:
+        """The optimiser's step on the gradients of all processes; their norm before clipping."""
+        average_gradients(self.student.parameters())
         norm = torch.nn.utils.clip_grad_norm_(self.student.parameters(), self.settings.max_grad_norm)
         if not torch.isfinite(norm):
             raise TrainingFailed(f"the gradient norm is {norm.item()} at step {step + 1}")
         self.optimizer.step()
         self.scheduler.step()
         if step >= self.settings.kl_warmup:
-            self.method.after_update(totals)
-        return {**totals, "grad_norm": norm.item()}
+            self.method.after_update(statistics)
+        return norm.item()
 
     def _loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
         if step >= self.settings.kl_warmup:
@@ -116,9 +129,11 @@ class Trainer:
         return kl, {"kl": kl.item()}
 
     def _count(self, rollouts: Rollouts, sampled: bool) -> None:
-        prompt, response = int(rollouts.prompt_mask.sum()), int(rollouts.mask.sum())
+        own = {"prompt": rollouts.prompt_mask.sum().item(), "response": rollouts.mask.sum().item()}
+        prompt, response = (int(tokens) for tokens in sum_over_processes(own).values())
         self.cost.steps += 1
         self.cost.prompts += self.settings.questions
-        self.cost.count(prompt, response, self.sizes[0], self.sizes[1], sampled)
-        if self.method.reads_budget:
-            self.cost.count_budget(prompt + response, self.sizes[0], self.sizes[1] or 0)
+        mix = self.method.teacher_mix
+        self.cost.count(prompt, response, *self.sizes, ("teacher" if mix == 1.0 else "student") if sampled else None)
+        if self.method.reads_budget or (sampled and 0.0 < mix < 1.0):
+            self.cost.count_along(prompt + response, self.sizes[1] or 0)

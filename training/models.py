@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
+from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -63,6 +64,21 @@ def load_policy(path: str | Path, dtype: str = "float32", device: torch.device |
         raise UserError(f"'{path}' lacks {len(absent)} weights of its model, {absent[0]} first; restore the folder")
     model = model.to(device or default_device()).eval()
     _read_budget(model, Path(path), dtype)
+    return model
+
+
+def load_teacher(path: str | Path, dtype: str, compute: str) -> PreTrainedModel:
+    """A teacher without gradients. `dtype` may be int8: 8-bit weights, arithmetic in `compute`.
+
+    The weights are rounded by torchao, each output of a layer with a scale of its own. The output layer stays as it
+    is: probabilities are most sensitive to it. Raises `UserError` as `load_policy`.
+    """
+    model = load_policy(path, compute if dtype == "int8" else dtype).requires_grad_(False)
+    if dtype == "int8":
+        from torchao.quantization import Int8WeightOnlyConfig, quantize_
+
+        head = model.get_output_embeddings()
+        quantize_(model, Int8WeightOnlyConfig(), lambda part, name: isinstance(part, nn.Linear) and part is not head)
     return model
 
 

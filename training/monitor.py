@@ -36,7 +36,7 @@ class Monitor:
     @torch.no_grad()
     def measure(self, policy: PreTrainedModel, step: int) -> dict[str, Any]:
         """One row for `curves.jsonl`: lists with an entry per response. The random state is left untouched."""
-        with torch.random.fork_rng():
+        with torch.random.fork_rng([policy.device] if policy.device.type == "cuda" else []):
             torch.manual_seed(derive_seed("monitor"))
             rollouts = generate(policy, self.tokenizer, self.prompts, self.max_new_tokens)
         kl = token_divergence(policy, self.teacher, rollouts, reverse_kl)

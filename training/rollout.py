@@ -25,6 +25,7 @@ class Rollouts:
 
     `prompt` and `prompt_mask` are `(B, P)`, `response` and `mask` `(B, T)`; `mask` is true on response tokens up
     to and including the final EOS, also where pad = EOS. `finished` `(B,)` is false where T cut a response off.
+    `left` `(B, T)` is what a policy that reads its budget had left before each token; None where it is not known.
     """
 
     prompt: Tensor
@@ -32,6 +33,7 @@ class Rollouts:
     response: Tensor
     mask: Tensor
     finished: Tensor
+    left: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -46,8 +48,9 @@ class Rollouts:
     def rows(self, index: Tensor | slice) -> Rollouts:
         """The same for a selection of rows."""
         return Rollouts(
-            self.prompt[index], self.prompt_mask[index], self.response[index], self.mask[index], self.finished[index]
-        )
+            self.prompt[index], self.prompt_mask[index], self.response[index], self.mask[index], self.finished[index],
+            None if self.left is None else self.left[index],
+        )  # fmt: skip
 
     def trimmed(self) -> Rollouts:
         """The same without columns that are padding in every row."""
@@ -55,7 +58,7 @@ class Rollouts:
         left = self.prompt.shape[1] - prompt
         return Rollouts(
             self.prompt[:, left:], self.prompt_mask[:, left:], self.response[:, :response], self.mask[:, :response],
-            self.finished,
+            self.finished, None if self.left is None else self.left[:, :response],
         )  # fmt: skip
 
     def texts(self, tokenizer: PreTrainedTokenizerBase) -> list[str]:
@@ -115,8 +118,9 @@ def generate(
 ) -> Rollouts:
     """One response per prompt (token ids), from torch's global random state.
 
-    With `teacher_mix` = alpha > 0 each token is drawn from `alpha mu + (1 - alpha) pi`. A `cache` that is "static" is
-    reserved at its full length, which lets transformers compile decoding on a GPU; the tokens are the same.
+    With `teacher_mix` = alpha > 0 each token is drawn from `alpha mu + (1 - alpha) pi`, at 1 without the student.
+    A `cache` that is "static" is reserved at its full length, which lets transformers compile decoding on a GPU; the
+    tokens are the same.
     """
     stops = stop_ids(model, tokenizer)
     ids, mask = pad_prompts(prompts, tokenizer.pad_token_id, model.device)
@@ -125,15 +129,18 @@ def generate(
         repetition_penalty=1.0, eos_token_id=stops, pad_token_id=tokenizer.pad_token_id,
         cache_implementation="static" if cache == "static" else None,
     )  # fmt: skip
-    processors: list[LogitsProcessor] = []
+    sampled, processors = model, list[LogitsProcessor]()
     if teacher is not None and teacher_mix > 0.0:
         width = min(model.config.vocab_size, teacher.config.vocab_size)
-        processors.append(TeacherMixture(teacher, mask, teacher_mix, width))
-    with metered(model, mask) as meters:
-        full = model.generate(
+        if teacher_mix == 1.0 and teacher.config.vocab_size == width:
+            sampled = teacher
+        else:
+            processors.append(TeacherMixture(teacher, mask, teacher_mix, width))
+    with metered(sampled, mask) as meters:
+        full = sampled.generate(
             ids, attention_mask=mask, generation_config=settings, tokenizer=tokenizer,
             logits_processor=LogitsProcessorList([*meters, *processors]),
         )  # fmt: skip
     response = full[:, ids.shape[1] :]
     kept, finished = response_mask(response, stops)
-    return Rollouts(ids, mask, response, kept, finished)
+    return Rollouts(ids, mask, response, kept, finished, meters[0].before(response.shape[1]) if meters else None)

@@ -55,13 +55,13 @@ def restore(trainer: Trainer, saved: Saved) -> int:
     states = _below("random", saved.tensors)
     torch.set_rng_state(states["0"])
     if torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([states[str(i)] for i in range(1, len(states))])
+        torch.cuda.set_rng_state(states["1"])
     return saved.step
 
 
 def _torch_random() -> list[Tensor]:
-    """States of torch's generators: the CPU's, then each GPU's."""
-    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])]
+    """States of torch's generators: the CPU's and, where there is one, that of the GPU in use."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if torch.cuda.is_available() else [])]
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

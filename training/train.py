@@ -15,6 +15,7 @@ import errno
 import json
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +25,19 @@ from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from training import parallel
 from training.budget import budget_of
 from training.checkpoint import Checkpoints, Saved
 from training.cost import Cost
-from training.data import derive_seed, read_problems
-from training.errors import TrainingFailed, UserError, cli, nearest
+from training.data import derive_seed
+from training.engine import check_engine
+from training.errors import TrainingFailed, cli
 from training.failures import Watched
 from training.files import write_whole
-from training.folders import Folder, find_folders
-from training.inputs import check_inputs, read_threshold
+from training.inputs import Inputs, read_inputs
 from training.loop import Trainer
 from training.method import Method
-from training.models import check_same_vocabulary, load_policy, load_tokenizer, share_stops
+from training.models import check_same_vocabulary, load_policy, load_teacher, load_tokenizer, share_stops
 from training.monitor import Monitor
 from training.progress import Progress
 from training.run import Run
@@ -59,47 +61,42 @@ class RunParams(Strict):
     code: str = ""
 
 
-def find_method(params: RunParams, threshold: float | None) -> Folder:
-    """The run's method folder; `UserError` where there is none or it lacks its threshold."""
-    folders = find_folders(tuple(params.methods_path))
-    if params.method not in folders:
-        raise UserError(f"there is no method '{params.method}'; {nearest(params.method, folders)}")
-    folder = folders[params.method]
-    if folder.declares.needs.threshold and threshold is None:
-        raise UserError(f"method '{params.method}' needs a threshold d; pass --threshold FILE")
-    return folder
-
-
-def run(params: RunParams, arguments: argparse.Namespace) -> None:
+def run(params: RunParams, arguments: argparse.Namespace, inputs: Inputs) -> None:
     """Train and write everything to `arguments.out`; `TrainingFailed` leaves the logs up to the failure."""
-    threshold = read_threshold(arguments.threshold)
-    folder = find_method(params, threshold)
+    folder, budget = inputs.method, params.train.in_updates(len(inputs.problems))
+    params = params.model_copy(update={"train": budget})
     tokenizer = load_tokenizer(arguments.student)
     check_same_vocabulary(tokenizer, load_tokenizer(arguments.teacher))
     torch.manual_seed(derive_seed(params.seed, "start"))
-    student = load_policy(arguments.student, params.train.dtype)
-    teacher = load_policy(arguments.teacher, params.train.dtype).requires_grad_(False)
+    student = load_policy(arguments.student, budget.dtype)
+    teacher = load_teacher(arguments.teacher, budget.teacher_dtype or budget.dtype, budget.dtype)
     share_stops(student, teacher)
-    if params.train.gradient_checkpointing:
+    if budget.gradient_checkpointing:
         student.activation_checkpointing_enable()
-    problems = read_problems(arguments.data / "train.jsonl")
-    params = params.model_copy(update={"train": params.train.in_updates(len(problems))})
-    validation = read_problems(arguments.data / "validation.jsonl", params.train.monitor_prompts)
-    monitor = Monitor(teacher, tokenizer, validation, params.train.max_new_tokens)
-    needed = teacher if folder.declares.needs.teacher or params.train.kl_warmup > 0 else None
+    monitor = Monitor(teacher, tokenizer, inputs.validation[: budget.monitor_prompts], budget.max_new_tokens)
+    needed = teacher if folder.declares.needs.teacher or budget.kl_warmup > 0 else None
     cost, checkpoints = Cost(), _checkpoints(params, arguments)
     try:
         with Watched(folder.path, cost):
             own = folder.own_train()
-            saved = checkpoints.newest() if checkpoints and not own else None
+            with parallel.first_before_others():  # it removes what is damaged
+                saved = checkpoints.newest() if checkpoints and not own else None
+            silent = parallel.rank() > 0
             this = Run(
-                student, needed, tokenizer, problems, params.train, params.settings, threshold, params.seed,
-                arguments.out, cost, Report(student, monitor, params, threshold, arguments.out, saved),
+                student, needed, tokenizer, inputs.problems, budget, params.settings, inputs.threshold, params.seed,
+                arguments.out, cost,
+                _nothing if silent else Report(student, monitor, params, inputs.threshold, arguments.out, saved),
             )  # fmt: skip
-            own(this) if own else train(this, folder.load(), checkpoints, saved)
+            own(this) if own else train(this, folder.load(), None if silent else checkpoints, saved)
     finally:
-        (arguments.out / "cost.json").write_text(json.dumps(cost.to_json()))
-    save_policy(student, tokenizer, arguments.out / "policy")
+        if parallel.rank() == 0:
+            (arguments.out / "cost.json").write_text(json.dumps(cost.to_json()))
+    if parallel.rank() == 0:
+        save_policy(student, tokenizer, arguments.out / "policy")
+
+
+def _nothing(row: dict[str, Any]) -> None:
+    """What all processes but the first report."""
 
 
 def _checkpoints(params: RunParams, arguments: argparse.Namespace) -> Checkpoints | None:
@@ -192,14 +189,26 @@ def main(argv: list[str] | None = None) -> None:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     params = read_params(RunParams, arguments.params)
-    check_inputs(find_method(params, read_threshold(arguments.threshold)), params.settings, arguments)
+    inputs = read_inputs(params.method, params.methods_path, params.settings, arguments)
+    check_engine(params.train, inputs.method)
+    if params.train.processes > 1 and not parallel.started():
+        parallel.launch("training.train", sys.argv[1:] if argv is None else argv, params.train.processes)
+    elif parallel.rank() == 0:
+        recorded(params, arguments, inputs)
+    else:
+        with suppress(TrainingFailed):  # the first process records it
+            run(params, arguments, inputs)
+
+
+def recorded(params: RunParams, arguments: argparse.Namespace, inputs: Inputs) -> None:
+    """The run in its folder, made anew; `run.json`, written last, says how it ended."""
     shutil.rmtree(arguments.out / "policy", ignore_errors=True)
     (arguments.out / "policy").mkdir(parents=True)
     for name in LOGS:
         (arguments.out / name).write_text("")
     status: dict[str, Any] = {"status": "ok", "why": ""}
     try:
-        run(params, arguments)
+        run(params, arguments, inputs)
     except TrainingFailed as failure:
         status = {"status": "failed", "why": str(failure)}
         print(f"[{params.run}] failed: {failure}", file=sys.stderr)

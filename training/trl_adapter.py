@@ -107,7 +107,7 @@ class Recorder(TrainerCallback):
         cost.student_s += seconds - self.generating
         cost.steps += 1
         cost.prompts += self.run.budget.questions
-        cost.count(self.prompt_tokens, self.response_tokens, *self.sizes, sampled=True)
+        cost.count(self.prompt_tokens, self.response_tokens, *self.sizes, sampled_by="student")
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any

@@ -23,9 +23,9 @@ from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging
 
+from training.command import read_command
 from training.data import read_problems
 from training.errors import UserError, cli
-from training.command import read_command
 from training.supervised import fit
 from world import tokenizer
 from world.grammar import EVERYONE, Chain, sample_problem

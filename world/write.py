@@ -13,8 +13,8 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from training.errors import UserError, cli
 from training.command import read_command
+from training.errors import UserError, cli
 from world.grammar import FAMILIAR, HELD_OUT, Chain, Problem, retell, sample_problem
 from world.settings import WorldData
 from world.styles import solve

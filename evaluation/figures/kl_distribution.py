@@ -69,5 +69,7 @@ def _label(axis: Axes, pair: Pair, test: Test) -> None:
     axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 50 * low else (1.0,)))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.set(title=test.title, xlabel=f"{unit} (nats)", ylim=(-3, 103))
-    mark_threshold(axis, pair.threshold.d, label_at=0.02)
+    axis.set(
+        title=test.title, xlabel=f"{unit} (nats)", ylim=(-3, 113), yticks=range(0, 101, 20)
+    )  # above 100 %: room for the name of d
+    mark_threshold(axis, pair.threshold.d)

@@ -158,22 +158,23 @@ def error_bars(estimate: Estimate, scale: float = 1.0) -> list[list[float]] | No
     return [[scale * (estimate.mean - estimate.low)], [scale * (estimate.high - estimate.mean)]]
 
 
-def mark_threshold(axis: Axes, d: float, label_at: float = 0.99) -> None:
-    """The threshold d as a dashed vertical line, named beside it at a height in axes fractions.
+def mark_threshold(axis: Axes, d: float) -> None:
+    """The threshold d as a dashed vertical line, named beside its upper end.
 
     Call it when the axis has its limits: the name stands on the side that has room for it.
     """
     axis.axvline(d, **D_LINE)
     inside = axis.transAxes.inverted().transform(axis.transData.transform((d, 0.0)))[0]
     side, shift = ("left", 4) if inside < 0.7 else ("right", -4)
-    place: dict[str, Any] = {"ha": side, "va": "top" if label_at > 0.5 else "bottom", "xytext": (shift, 0)}
-    axis.annotate(f"d = {d:.3g}", (d, label_at), xycoords=("data", "axes fraction"), **place, **D_NAME)
+    place: dict[str, Any] = {"ha": side, "va": "top", "xytext": (shift, 0)}
+    axis.annotate(f"d = {d:.3g}", (d, 0.99), xycoords=("data", "axes fraction"), **place, **D_NAME)
 
 
 def mark_level(axis: Axes, d: float) -> None:
-    """The threshold d as a dashed horizontal line, named at its right end."""
+    """The threshold d as a dashed horizontal line, named outside the panel, where no curve runs."""
     axis.axhline(d, **D_LINE)
-    axis.annotate(f"d = {d:.3g}", (1.0, d), xycoords=("axes fraction", "data"), xytext=(-3, 3), ha="right", **D_NAME)
+    place: dict[str, Any] = {"ha": "left", "va": "center", "rotation": 90, "xytext": (3, 0)}
+    axis.annotate(f"d = {d:.3g}", (1.0, d), xycoords=("axes fraction", "data"), **place, **D_NAME)
 
 
 def fold(axis: Axes, which: Literal["x", "y"], d: float) -> None:
@@ -193,7 +194,7 @@ def finish(figure: Figure, axes: Any, title: str, caption: str, entries: int = 0
     Below the caption there is room for one line, which `save` fills with the names of the runs.
     """
     width, height = figure.get_size_inches()
-    text = textwrap.fill(caption, int(width * 15.5))
+    text = textwrap.fill(caption.replace(" %", "\N{NO-BREAK SPACE}%"), int(width * 15.5), break_on_hyphens=False)
     lines = text.count("\n") + 1
     columns = max(1, min(entries, int(width / 1.9)))
     legend = 0.27 * -(-entries // columns) if entries else 0.0

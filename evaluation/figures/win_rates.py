@@ -15,6 +15,7 @@ WHAT = (
     "Reasoning win rate (filled) and loss rate (open) by {judge}, mean over the other trained "
     "rows; the rest are ties. Bars: 95 % intervals over seeds, prompts and samples."
 )
+BESIDE = 0.12  # of a line: so that two long intervals do not become one
 
 
 def draw(size: Collected) -> Drawn:
@@ -27,7 +28,7 @@ def draw(size: Collected) -> Drawn:
         rows = size.rows(name, "method", "reference")
         for axis, test in zip(line, pair.tests, strict=False):
             shown += _panel(axis, size, rows, test)
-            axis.set(title=test.title, xlabel="% of comparisons", xlim=(0, 100))
+            axis.set(title=test.title, xlabel="% of comparisons", xlim=(-3, 103))
         for unused in line[len(pair.tests) :]:
             unused.set_axis_off()
         line[0].set_yticks(range(len(rows)), [row.label for row in rows])
@@ -48,10 +49,10 @@ def _panel(axis: Axes, size: Collected, rows: list[Row], test: Test) -> list[Est
             axis.annotate("failed" if row.gap else "not defined", (2, place), va="center", fontsize="small")
             continue
         style = look[row.label]
-        for rate, fill in ((match.win, style.colour), (match.loss, "white")):
+        for rate, fill, shift in ((match.win, style.colour, -BESIDE), (match.loss, "white", BESIDE)):
             axis.errorbar(
                 100 * rate.mean,
-                place,
+                place + shift,
                 xerr=error_bars(rate, 100),
                 color=style.colour,
                 marker=style.marker,

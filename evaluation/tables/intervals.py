@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from evaluation import measures
 from evaluation.bootstrap import DRAWS, bootstrap_interval
 from evaluation.collected import Collected, Row, Test
@@ -36,8 +38,8 @@ def _cells(size: Collected, row: Row, test: Test) -> dict[str, Cell]:
     for key, rates in (("fac", correct), ("cs", inside)):
         if rates is not None:
             cells[key] = percent(proportion_interval(rates))
-            cells[f"{key}_boot"] = percent(bootstrap_interval([rates]))
+            cells[f"{key}_boot"] = percent(bootstrap_interval([rates], within=(0.0, 1.0)))
     kl = size.stacked(row, test.name, "kl_mean")
     if kl is not None:
-        cells |= {"kl": positive_interval(kl), "kl_boot": bootstrap_interval([kl])}
+        cells |= {"kl": positive_interval(kl), "kl_boot": bootstrap_interval([kl], within=(0.0, np.inf))}
     return cells

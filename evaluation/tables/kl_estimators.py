@@ -57,4 +57,4 @@ def variance_ratio(a: Array, b: Array) -> Estimate:
         with np.errstate(divide="ignore", invalid="ignore"):  # a draw in which b happens not to vary
             return (means[1] - means[0] ** 2) / (means[3] - means[2] ** 2)
 
-    return bootstrap_interval([a, a**2, b, b**2], ratio)
+    return bootstrap_interval([a, a**2, b, b**2], ratio, within=(0.0, np.inf))

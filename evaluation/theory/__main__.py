@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evaluation.figures.style import Drawn, save, save_captions
 from evaluation.tables import files
-from evaluation.theory.figure import CAPTION, theory_figure
+from evaluation.theory.figure import CAPTION, TITLE, theory_figure
 from evaluation.theory.results import compute
 from evaluation.theory.statements import statements
 from evaluation.theory.table import statement_table, value_table, weight_table
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     tables = value_table(results), weight_table(results), statement_table(statements(results))
     for name, text in files(tables).items():
         (out / name).write_text(text, encoding="utf-8", newline="\n")
-    drawn = Drawn("theory", "The theory, computed exactly", CAPTION, theory_figure(results))
+    drawn = Drawn("theory", TITLE, CAPTION, theory_figure(results))
     save(drawn, out)
     save_captions([drawn], out)
 

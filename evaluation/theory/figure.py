@@ -4,11 +4,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from evaluation.figures.style import finish, use_style
 from evaluation.theory import instances
 from evaluation.theory.problem import evaluate, trajectory_costs
 from evaluation.theory.relaxation import relaxed_policy
 from evaluation.theory.results import Results, Row
 
+TITLE = "The theory, computed exactly"
 CAPTION = (
     "Small problems solved by enumeration. Top: value and violation probability of the optimum under the modified "
     "reward against the penalty n; dotted, the bound of Theorem 3.3. Bottom: what fixed multipliers reach, against the "
@@ -60,7 +62,7 @@ def _relaxation(axes: Axes, results: Results) -> None:
     best = results.of(problem.name)[0].feasible_value
     axes.plot(problem.d, best, "k*", markersize=11, label="constrained optimum")
     axes.axvline(problem.d, color="grey", linewidth=1)
-    axes.set(xlabel="KL per token (grey: d)", ylabel="E[R]", title="KL cost: unequal branches")
+    axes.set(xlabel="KL per token in nats (grey: d)", ylabel="E[R]", title="KL cost: unequal branches")
     axes.legend(fontsize=7)
 
 
@@ -76,12 +78,12 @@ def _hull(axes: Axes) -> None:
 
 
 def theory_figure(results: Results) -> Figure:
-    """The four panels as one figure, 9 x 7 inches."""
+    """The four panels as one figure with title and caption, 9 inches wide."""
+    use_style()
     figure = Figure(figsize=(9, 7))
-    figure.set_layout_engine("constrained", rect=(0, 0.025, 1, 0.975))  # below: the line that says where it comes from
     panels = figure.subplots(2, 2)
     _convergence(panels[0, 0], results)
     _violations(panels[0, 1], results)
     _relaxation(panels[1, 0], results)
     _hull(panels[1, 1])
-    return figure
+    return finish(figure, panels, TITLE, CAPTION)

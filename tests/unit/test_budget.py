@@ -81,8 +81,9 @@ def test_the_budgets_of_sampling_are_those_of_scoring(monkeypatch: pytest.Monkey
     rows = [{"tokens": r[m].tolist(), "finished": True} for r, m in zip(rolled.response, rolled.mask, strict=True)]
     for i, row in enumerate(rows):
         again = forced([(PROMPTS * 2)[i]], [row], torch.device("cpu"))
-        found = left_along(student, student.budget, again)[0, again.prompt.shape[1] - 1 :]
+        found = left_along(student, student.budget, again)[0]
         torch.testing.assert_close(found, sampled[i, : len(found)], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(rolled.left, sampled)
     assert sampled.std() > 0.05
 
 

@@ -132,6 +132,12 @@ def test_cost_needs_the_dual_method_and_is_paired_by_seed(tmp_path: Path) -> Non
     assert found.verdict == "supported"
     assert found.number is not None
     assert (found.number.mean, found.number.seeds) == (pytest.approx(50.0), 3)
+    costs["flops"] = 1.0 / costs["flops"]
+    costs.to_parquet(folder / "costs.parquet", index=False)
+    assert _decide("C6", read(folder)).verdict == "contradicted"
+    costs["flops"] = float("nan")
+    costs.to_parquet(folder / "costs.parquet", index=False)
+    assert _decide("C6", read(folder)).where == "no cost was recorded for both"
 
 
 def test_numbers_of_the_paper_need_its_models_and_test_sets(tmp_path: Path) -> None:

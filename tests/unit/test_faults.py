@@ -68,7 +68,7 @@ def run_method(study: Study, code: str, folder: Path) -> dict[str, str]:
             IN_LOSS.format(fault="raise RuntimeError('CUDA out of memory. Tried')"),
             "out of memory at step 2 (CUDA out of",
         ),
-        (IN_LOSS.format(fault="raise MemoryError"), "set train.micro_questions lower"),
+        (IN_LOSS.format(fault="raise MemoryError"), "set train.micro_tokens (or micro_questions) lower"),
         (IN_LOSS.format(fault="batch.logp.view(7, -1, 11)"), "RuntimeError at step 2: "),
         (HEAD + "def train(run):\n    raise Failure('no')\n", "Failure at step 1: no (mine/method.py, line 5)"),
         (HEAD + "class Method(Base):\n    def __init__(self):\n        pass\n", "TypeError at step 1: "),

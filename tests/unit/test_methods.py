@@ -26,18 +26,22 @@ def test_all_feasible_cmdp_is_grpo() -> None:
     assert torch.equal(gradient("cmdp", threshold=1e6), gradient("grpo"))
 
 
-def test_all_infeasible_without_penalty_spread_is_gkd_plus_graded_policy_gradient() -> None:
-    """phi = mean: what is left of the gradient after the likelihood-ratio term is GKD's reverse-KL gradient."""
+@pytest.mark.parametrize("phi", ["mean", "last"])
+def test_all_infeasible_is_the_graded_policy_gradient_plus_the_gradient_of_phi(phi: str) -> None:
+    """What is left after the likelihood-ratio term is the gradient of the mean φ: with phi = mean that is GKD's."""
     student = tiny.llama(1)
     folder = FOLDERS["cmdp"]
-    method = folder.load()(folder.grid({"phi": "mean"}, "test")[0], 1e-9)
-    batch = tiny.batch(student=student)
-    total = tiny.gradients(student, method.loss(batch)[0])
-    graded = tiny.batch(student=student)
-    graded.rewards = -(20.0 + graded.mean(graded.expectation(reverse_kl)).detach())
+    method = folder.load()(folder.grid({"phi": phi}, "test")[0], 1e-9)
+    total = tiny.gradients(student, method.loss(tiny.batch(student=student))[0])
+    plain, graded = tiny.batch(student=student), tiny.batch(student=student)
+    kl = plain.expectation(reverse_kl)
+    ends = [int(length) - 1 for length in plain.mask.sum(1)]
+    values = plain.mean(kl) if phi == "mean" else torch.stack([kl[row, end] for row, end in enumerate(ends)])
+    graded.rewards = -(20.0 + values.detach())
     grpo = FOLDERS["grpo"]
     first = tiny.gradients(student, grpo.load()(grpo.grid({}, "test")[0], None).loss(graded)[0])
-    torch.testing.assert_close(total - first, gradient("gkd"), rtol=1e-4, atol=1e-6)
+    left = gradient("gkd") if phi == "mean" else tiny.gradients(student, values.mean())
+    torch.testing.assert_close(total - first, left, rtol=1e-4, atol=1e-6)
 
 
 def test_without_phi_an_all_infeasible_group_gives_no_gradient() -> None:

@@ -14,7 +14,7 @@ from sources.architectures import published
 from study import preflight
 from study.config import ModelSource, Pair, load_size
 from study.costs import cost_findings, counted, find_device, measured_update_s, trained_rows
-from study.estimates import DEVICES, LOGITS, decoding_s, training_memory, update_s
+from study.estimates import DEVICES, LOGITS, PROMPT, decoding_s, training_memory, update_s
 from study.facts import Facts, facts
 from study.pair_checks import Finding, data_findings, pair_findings
 from study.vocabulary import Vocabulary
@@ -126,6 +126,22 @@ def test_memory_is_the_sum_of_its_parts() -> None:
     assert full["optimiser"] == 8 * count
     assert sum(full.values()) > DEVICES["h100_80gb"].memory
     assert LOGITS == CHUNK_ELEMENTS
+
+
+def test_memory_knows_the_engine() -> None:
+    student, teacher = published()[QWEN].config, published()[TEACHER].config
+
+    def parts(**changed: object) -> dict[str, float]:
+        return training_memory(student, teacher, settings(gradient_checkpointing=False, **changed))
+
+    usual, one = parts(), parts(micro_questions=1)
+    group = 8 * (PROMPT + 512)
+    assert parts(micro_questions=None, micro_tokens=2 * group)["activations"] == usual["activations"]
+    assert parts(micro_questions=None, micro_tokens=1)["activations"] == one["activations"]  # a group goes alone
+    assert parts(processes=8)["activations"] == one["activations"]
+    assert parts(processes=8)["optimiser"] == usual["optimiser"]
+    assert usual["teacher"] / 2 < parts(teacher_dtype="int8")["teacher"] < 0.6 * usual["teacher"]
+    assert parts(teacher_dtype="float32")["teacher"] == 2 * usual["teacher"]
 
 
 def test_time_grows_with_what_is_asked() -> None:

@@ -78,6 +78,18 @@ def test_the_teacher_mixture_is_the_mixture(policy: tiny.LlamaForCausalLM) -> No
     torch.testing.assert_close(cached, 0.2 * alone + 0.8 * scores[0].softmax(-1), rtol=1e-3, atol=1e-5)
 
 
+def test_a_mixture_of_the_teacher_alone_is_drawn_without_the_student(policy: tiny.LlamaForCausalLM) -> None:
+    teacher = tiny.llama(2, vocab=len(build()))
+    prompts, ran = [[5, 6], [7, 8, 9]], list[int]()
+    policy.register_forward_hook(lambda *given: ran.append(1))
+    torch.manual_seed(3)
+    own = generate(teacher, build(), prompts, 6)
+    torch.manual_seed(3)
+    mixed = generate(policy, build(), prompts, 6, teacher=teacher, teacher_mix=1.0)
+    assert torch.equal(mixed.response, own.response)
+    assert not ran
+
+
 class Excluding(nn.Module):
     """An output layer that makes some ids impossible."""
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import urllib.error
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -30,7 +31,8 @@ GSM8K = {"question": "Ann has 1,200 nuts and buys N. How many has she?", "answer
 MADE_UP = {
     "gsm8k": lambda i: {key: text.replace("N", str(10 + i)) for key, text in GSM8K.items()},
     "svamp": lambda i: {
-        "ID": f"made-{i}", "Body": "Ann had 9 nuts. She ate some", "Question": "How many are left?",
+        "ID": f"made-{201 + i if i < 8 else i}", "Body": "Ann had 9 nuts. She ate some",
+        "Question": "How many are left?",
         "Equation": f"( ( 9.0 - {i}.0 ) - 0.5 )", "Answer": 8.5 - i, "Type": "Subtraction",
     },
     "gsm_symbolic": lambda i: {"id": i // 2, "instance": i % 2, **MADE_UP["gsm8k"](i)},
@@ -40,16 +42,20 @@ MADE_UP = {
 
 
 def made_up(name, count, first=0):
-    kind = "gsm_symbolic" if name.startswith("gsm_symbolic") else name.removesuffix("500").removesuffix("_new")
+    kind = "gsm_symbolic" if name.startswith("gsm_symbolic") else re.sub("(500|_new)$", "", name)
     return [MADE_UP[kind](i) for i in range(first, first + count)]
 
 
 @pytest.fixture
 def root(tmp_path):
     """A folder laid out like local copies, with a few made-up rows of every data set and split."""
+    files = {}
     for name, data in CATALOGUE.items():
         for which, split in data.splits.items():
-            write(tmp_path / "copies" / split.file, made_up(name, 8, 8 if which == "train" else 0))
+            content = made_up(name, 8, 8 if which == "train" else 0)
+            files.setdefault(split.file, []).extend(row for row in content if row not in files.get(split.file, []))
+    for file, content in files.items():
+        write(tmp_path / "copies" / file, content)
     return tmp_path / "copies"
 
 
@@ -66,20 +72,31 @@ def settings(root, **given):
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_every_reader_gives_a_solution_that_reaches_the_gold_answer(name, root):
     found = problems.problems(name, "test", str(root))
-    assert len(found) == 8
+    assert len(found) == (16 if name == "svamp" else 8)
     assert all(is_correct(p["solution"], p["answer"]) and p["chain"] is None for p in found)
     assert all(p["prompt"].startswith(p["question"] + "\n\n") for p in found)
-    assert len({p["id"] for p in found}) == 8
+    assert len({p["id"] for p in found}) == len(found)
 
 
 def test_answers_solutions_and_the_asked_form(root):
-    gsm8k, svamp, math = (problems.problems(name, "test", str(root))[3] for name in ("gsm8k", "svamp", "math"))
+    gsm8k, math = (problems.problems(name, "test", str(root))[3] for name in ("gsm8k", "math"))
+    svamp = {p["id"]: p for p in problems.problems("svamp", "test", str(root))}["svamp-made-204"]
     assert (gsm8k["answer"], gsm8k["solution"]) == ("1213", "1200+13=\n#### 1,213")
     assert (svamp["answer"], svamp["solution"]) == ("5.5", "( 9 - 3 ) - 0.5 = 5.5\n#### 5.5")
     assert svamp["question"] == "Ann had 9 nuts. She ate some, How many are left?"
     assert math["answer"] == "\\frac{3}{3}"
     assert gsm8k["prompt"].endswith('"#### <number>".')
     assert math["prompt"].endswith("\\boxed{<answer>}.")
+
+
+def test_svamp_is_split_by_blocks_of_neighbours(root):
+    numbered = [{**MADE_UP["svamp"](0), "ID": f"chal-{number}", "Body": f"{number} nuts"} for number in range(1, 1001)]
+    write(root / "svamp" / "SVAMP.json", numbered)
+    found = problems.data_sets(settings(root, train="svamp", validation=100, tests={"svamp": None}))
+    numbers = {name: [int(p["id"].rpartition("-")[2]) for p in rows] for name, rows in found.items()}
+    test = numbers["svamp"]
+    assert sorted(numbers["train"] + numbers["validation"] + test) == list(range(1, 1001))
+    assert test == [number for first in (201, 451, 701, 951) for number in range(first, first + 50)]
 
 
 def test_a_box_without_braces_counts_and_an_empty_one_is_left_out_and_named(root, capsys):
@@ -109,7 +126,7 @@ def test_the_seed_decides_what_is_taken(root):
     ("given", "sentence"),
     [
         ({"train": "gsm_symbolic_p2"}, "'gsm_symbolic_p2' is for evaluation only .*nobody trains on it"),
-        ({"train": "svamp"}, "'svamp' is for evaluation only .*no training split"),
+        ({"train": "math500"}, "'math500' is for evaluation only .*no training split"),
         ({"train": "gsm9k"}, "did you mean 'gsm8k'"),
         ({"tests": {"swamp": 1}}, "no data set 'swamp': did you mean 'svamp'"),
         ({"tests": {"gsm8k": 9}}, "has 8 problems, fewer than the 9 asked for"),
@@ -268,13 +285,16 @@ def test_a_missing_package_is_named_with_the_command_to_run(monkeypatch):
 
 
 def test_the_real_size_is_planned_from_local_copies(root):
-    for split in ("train", "test"):
-        write(root / "gsm8k" / f"{split}.jsonl", made_up("gsm8k", 40))
+    write(root / "gsm8k" / "test.jsonl", made_up("gsm8k", 100))
+    write(
+        root / "svamp" / "SVAMP.json",
+        [{**made_up("svamp", 1)[0], "ID": f"chal-{i}", "Body": f"{i} nuts"} for i in range(1, 1001)],
+    )
     plan = make_plan("smollm2_cpu", str(root))
     (data,) = plan.data.values()
     assert (data.module, data.params["root"]) == ("sources.problems", str(root))
     assert {made.module for made in plan.models.values()} == {"sources.smollm2"}
-    assert {made.params["sft_steps"] > 0 for made in plan.models.values()} == {True, False}
+    assert len({made.params["sft_steps"] for made in plan.models.values()}) == 2
     assert {run.kind for run in plan.runs.values()} == {"method", "reference", "control"}
     (root / "svamp" / "SVAMP.json").unlink()
     with pytest.raises(UserError, match=r"no file .*SVAMP\.json"):
@@ -284,10 +304,14 @@ def test_the_real_size_is_planned_from_local_copies(root):
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("prompts: 16", "prompts: 17", "evaluate.prompts is 17, but test set 'gsm8k' .* has 16 problems"),
+        ("prompts: 100", "prompts: 101", "evaluate.prompts is 101, but test set 'svamp' .* has 100 problems"),
         ("name: svamp", "name: math", "has no test set 'math'"),
-        ("smollm2: {sft_steps: 0}", "smollm2: {sft_step: 0}", "unknown key .*did you mean 'sft_steps'"),
-        ("smollm2: {sft_steps: 0}", "smollm2: {}, pretrained: x", "exactly one of 'world', .* 'shadow' and"),
+        ("smollm2: {sft_steps: 40", "smollm2: {sft_step: 40", "unknown key .*did you mean 'sft_steps'"),
+        (
+            "smollm2: {sft_steps: 40",
+            "pretrained: x, smollm2: {sft_steps: 40",
+            "exactly one of 'world', .* 'shadow' and",
+        ),
     ],
 )
 def test_a_real_size_that_cannot_be_is_refused(tmp_path, monkeypatch, old, new, sentence):

@@ -128,8 +128,9 @@ def test_text_is_escaped_in_both_forms() -> None:
     line = Line("a_b & 5% | λ≤1 <x>", {"x": Estimate(1.26, 1.0, 1.5, 2, 2, 1), "y": None})
     table = Table("t_1", "T", "cap_tion #1", (Column("x", "X"), Column("y", "Y")), (("", (line,)),))
     assert "| a_b & 5% \\| λ≤1 <x> | 1.3 [1.0, 1.5] | – |" in to_markdown(table)
-    assert r"a\_b \& 5\% | $\lambda$$\leq$1 $<$x$>$ & 1.3 [1.0, 1.5] & -- \\" in to_latex(table)
-    assert r"\caption{T. cap\_tion \#1}" in to_latex(table)
+    assert r"a\_b \& 5\% $|$ $\lambda$$\leq$1 $<$x$>$ & 1.3 [1.0, 1.5] & -- \\" in to_latex(table)
+    assert r"\caption{T}" in to_latex(table)
+    assert r"{\footnotesize cap\_tion \#1 Runs: none" in to_latex(table)
 
 
 def test_markdown_is_read_back_as_it_was_written(tmp_path: Path) -> None:

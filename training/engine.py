@@ -1,0 +1,31 @@
+"""How an update is computed (processes, cache, the teacher's precision), where a method or this machine cannot."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from training import parallel
+from training.errors import UserError
+from training.folders import Folder
+from training.settings import TrainSettings
+
+
+def check_engine(train: TrainSettings, method: Folder) -> None:
+    """`UserError` where settings of `train` cannot be had with the method or on this machine."""
+    if train.teacher_dtype == "int8" and importlib.util.find_spec("torchao") is None:
+        raise UserError("train.teacher_dtype is int8, which needs torchao; run `pip install torchao==0.18.0`")
+    usual = TrainSettings(steps=1)
+    if method.own_train() is not None:
+        for name in ("processes", "cache", "micro_tokens"):
+            value = getattr(train, name)
+            if value != getattr(usual, name):
+                raise UserError(
+                    f"train.{name} is {value}, but method '{method.name}' brings its own trainer, which has no such "
+                    "setting; take it out"
+                )
+    elif train.cache == "static" and method.load().reads_budget:
+        raise UserError(
+            f"train.cache is static, but the policy of method '{method.name}' reads its budget at every token, which a "
+            "compiled forward pass does not see; set it to dynamic"
+        )
+    parallel.check_processes(train.processes)
