@@ -2,7 +2,7 @@
 SIZE ?= micro
 PYTHON ?= python3.11
 # What is given on the command line reaches the shell as a variable, never as text of the command.
-export SIZE DATA_ROOT DEVICE METHOD METHODS_PATH AGAINST OUT ID PAIR SETTING SEED FROM
+export SIZE DATA_ROOT DEVICE METHOD METHODS_PATH AGAINST OUT ID PAIR SETTING SEED FROM ONLY
 export HF_HUB_DISABLE_TELEMETRY = 1
 export HF_HUB_DISABLE_PROGRESS_BARS = 1
 RUN = . .venv/bin/activate &&
@@ -10,10 +10,10 @@ PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check
 EXTRA = $(if $(filter smollm2%,$(SIZE)),.venv/ready-smollm2)
 TABLES = $(RUN) snakemake --cores all --config size="$$SIZE" $(if $(DATA_ROOT),data_root="$$DATA_ROOT") -- results/tables runs
 
-.PHONY: tables retry test-full ablations tune test check lint clean trace verify plan preflight merge export tensorboard workflow-report help
+.PHONY: tables coverage bench retry test-full ablations tune test check lint clean trace verify plan preflight merge export tensorboard workflow-report help
 
 help:  ## what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 tables: .venv/ready $(EXTRA)  ## the whole study of one size: make tables SIZE=smoke [DATA_ROOT=folder of real data]
 	$(TABLES)
@@ -37,6 +37,9 @@ verify: .venv/ready $(EXTRA)  ## build a size twice, or once against a folder, a
 preflight: .venv/ready $(EXTRA)  ## what a size needs and whether it can be had: make preflight SIZE=paper [DEVICE=h100_80gb]
 	$(RUN) python -m study.preflight --size "$$SIZE" $(if $(DEVICE),--device "$$DEVICE") $(if $(DATA_ROOT),--data-root "$$DATA_ROOT")
 
+bench: .venv/ready  ## what engine and workflow cost, as ratios, into docs/benchmarks.md: make bench [ONLY=trl,parts]
+	$(RUN) python -m benchmarks $(if $(ONLY),--only "$$ONLY")
+
 plan: .venv/ready $(EXTRA)  ## what would run, how long it takes, on what; runs nothing: make plan SIZE=micro
 	$(RUN) python -m study.forecast --size "$$SIZE" $(if $(DATA_ROOT),--data-root "$$DATA_ROOT")
 
@@ -58,6 +61,9 @@ test: .venv/ready-test  ## everything that checks this repository
 
 test-full: .venv/ready-test  ## the slow, exhaustive tests, beside `make test`
 	$(RUN) pytest tests/full
+
+coverage: .venv/ready-test  ## how much of methods/, training/ and evaluation/ the unit and contract tests run
+	$(RUN) pytest -n 2 --cov=methods --cov=training --cov=evaluation --cov-report=term-missing:skip-covered --cov-fail-under=90 tests/unit tests/contract
 
 check: .venv/ready-test  ## the contract of one method: make check METHOD=mine [METHODS_PATH=folder outside the repository]
 	$(RUN) pytest tests/contract/test_methods.py tests/contract/test_training.py --method "$$METHOD" --methods-path "$$METHODS_PATH"

@@ -52,7 +52,9 @@ def test_sides_alternate_and_the_first_rounds_do_not_count(monkeypatch: pytest.M
 def test_a_target_is_met_by_the_whole_interval(target: float, verdict: str) -> None:
     row = Row({"of": "this"}, [(1.0, 1.0), (2.0, 1.0), (3.0, 1.0)], target)
     assert row.cells() == {"of": "this", "ratio": "2.00 [1.00, 3.00]", "target": f"≤ {target:g}: {verdict}", "n": "3"}
-    assert tables([row]).splitlines()[0] == "| of | ratio | target | n |"
+    lines = tables([row, Row({"of": "that", "size": "8"}, [(1.0, 2.0)])]).splitlines()
+    assert lines[0] == "| of | ratio | target | size | n |"
+    assert lines[3] == "| that | 0.50 |  | 8 | 1 |"
 
 
 def test_no_response_ends_early() -> None:

@@ -78,7 +78,9 @@ def test_costs_count_what_ran() -> None:
     assert distilled.cost.teacher_tokens == distilled.cost.student_tokens > 0
 
 
-@pytest.mark.parametrize(("name", "student", "teacher"), [("gkd", 8, 2), ("seqkd", 6, 2), ("saute", 8, 4), ("sft", 6, 0)])
+@pytest.mark.parametrize(
+    ("name", "student", "teacher"), [("gkd", 8, 2), ("seqkd", 6, 2), ("saute", 8, 4), ("sft", 6, 0)]
+)
 def test_operations_are_those_of_the_passes_made(name: str, student: int, teacher: int) -> None:
     """Per parameter and token: 2 for a pass, 6 with the backward pass; SeqKD's teacher samples, Sauté's runs along."""
     made = trainer(name, steps=1)

@@ -306,10 +306,10 @@ def test_the_real_size_is_planned_from_local_copies(root):
     [
         ("prompts: 100", "prompts: 101", "evaluate.prompts is 101, but test set 'svamp' .* has 100 problems"),
         ("name: svamp", "name: math", "has no test set 'math'"),
-        ("smollm2: {sft_steps: 40", "smollm2: {sft_step: 40", "unknown key .*did you mean 'sft_steps'"),
+        ("smollm2: {sft_steps: 100", "smollm2: {sft_step: 100", "unknown key .*did you mean 'sft_steps'"),
         (
-            "smollm2: {sft_steps: 40",
-            "pretrained: x, smollm2: {sft_steps: 40",
+            "smollm2: {sft_steps: 100",
+            "pretrained: x, smollm2: {sft_steps: 100",
             "exactly one of 'world', .* 'shadow' and",
         ),
     ],

@@ -73,13 +73,18 @@ ELSEWHERE = {
 # What no test can run, and why.
 NOT_HERE = {
     "make test": "is what runs this",
+    "make coverage": "runs the unit and contract tests, as `make test` does, and counts lines",
     "make test-full": "takes an hour; what it shows in full is shown in part by `make test`",
     "make lint": "is the house's own check before a change is handed in; it says nothing about the results",
     "make tables SIZE=extended": "takes over half an hour; the contract tests train every method that it adds",
+    "make bench": "takes a quarter of an hour; what it measures is measured on tiny models by the unit tests",
+    "make bench ONLY=trl,parts": "the same",
+    "python -m benchmarks --device cuda --dtype bfloat16": "needs a GPU",
     "make tables SIZE=paper": "needs a GPU for weeks, and models behind a licence",
     "make tables SIZE=smollm2_cpu DATA_ROOT=<folder>": "needs real data sets",
     "snakemake --workflow-profile profiles/slurm --config size=<size> -- results/tables runs": "needs Slurm",
     "pip install --no-deps -r requirements-slurm.lock": "belongs to Slurm",
+    "pip install torchao==0.18.0": "an extra; tests/full/test_int8.py runs where it is installed",
     "vllm serve deepseek-ai/DeepSeek-R1-Distill-Qwen-32B --max-model-len 16384": "needs a GPU and the hub",
 }
 

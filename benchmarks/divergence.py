@@ -1,0 +1,181 @@
+"""(d) The exact divergence in chunks against the naive way: all logits of both models held, one autograd graph.
+
+    python -m benchmarks.divergence --side chunked --vocabulary 1024 --rows 8 --length 512 --device cpu --dtype float32
+
+prints the bytes that one forward and backward pass of a side needs beyond what is there before it. On the CPU that is a
+high-water mark of the process, so each side has a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import LlamaForCausalLM
+
+from benchmarks.page import Row
+from benchmarks.pairs import Shape, llama
+from benchmarks.timing import Bench, Clock, Rounds, alternate
+from training.batch import Batch
+from training.divergence import reverse_kl
+from training.following import positions
+from training.rollout import Rollouts
+
+STATUS = Path("/proc/self/status")  # of Linux; elsewhere memory is measured on CUDA only
+TITLE = "Exact divergence in chunks against all logits at once"
+VOCABULARIES = (1024, 16_384, 151_936)
+HIDDEN = 896  # of Qwen2.5-0.5B, whose vocabulary is the last of these
+ROWS, LENGTH, PROMPT = 8, 512, 8
+COPIES = 6  # float32 tensors of all logits that the naive way holds at its peak, about
+WEIGHTS = 7  # the same of weights of the output or input, with gradients
+TIMED_ELEMENTS = 2**25  # logits in a timed pass; above it fewer rows, since the naive way alone would take minutes
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Both ways, each a forward and a backward pass whose gradients are left on the student."""
+
+    student: LlamaForCausalLM
+    chunked: Callable[[], object]
+    naive: Callable[[], object]
+
+
+def sides(vocabulary: int, rows: int, length: int, bench: Bench) -> Sides:
+    """Forward and backward pass of the mean reverse KL of `rows` responses, by either way."""
+    width = 64 if bench.quick else HIDDEN
+    shape = Shape("head", width, 1, 128, vocabulary, length, width, 128)
+    student, teacher = llama(shape, bench, 1), llama(shape, bench, 2, teacher=True)
+    for parameter in student.parameters():  # in training there are gradients anyway: no part of the divergence
+        parameter.grad = torch.zeros_like(parameter)
+    rollouts = random_rollouts(vocabulary, rows, length, bench)
+
+    def chunked() -> Tensor:
+        zeros = torch.zeros(rows, device=bench.device)
+        return Batch(rollouts, zeros, zeros.long(), student, teacher).expectation(reverse_kl).mean()
+
+    def naive() -> Tensor:
+        log_pi = all_log_probabilities(student, rollouts)
+        with torch.no_grad():
+            log_mu = all_log_probabilities(teacher, rollouts)
+        return (log_pi.exp() * (log_pi - log_mu)).sum(-1).mean()
+
+    def updated(way: Callable[[], Tensor]) -> Callable[[], object]:
+        def work() -> None:
+            student.zero_grad(set_to_none=False)
+            way().backward()
+
+        return work
+
+    return Sides(student, updated(chunked), updated(naive))
+
+
+def random_rollouts(vocabulary: int, rows: int, length: int, bench: Bench) -> Rollouts:
+    """Prompts and responses of random ids, all of full length."""
+    draw = torch.Generator().manual_seed(0)
+    ids = torch.randint(2, vocabulary, (rows, PROMPT + length), generator=draw).to(bench.device)
+    full = torch.ones_like(ids)
+    prompt, response = ids[:, :PROMPT], ids[:, PROMPT:]
+    return Rollouts(prompt, full[:, :PROMPT], response, full[:, PROMPT:].bool(), full[:, 0].bool())
+
+
+def all_log_probabilities(model: LlamaForCausalLM, rollouts: Rollouts) -> Tensor:
+    """Log-probabilities at every response position, `(B, T, V)`."""
+    ids = torch.cat([rollouts.prompt, rollouts.response], 1)[:, :-1]
+    mask = torch.ones_like(ids)
+    output = model(
+        input_ids=ids, attention_mask=mask, position_ids=positions(mask), logits_to_keep=rollouts.response.shape[1],
+        use_cache=False,
+    )  # fmt: skip
+    return output.logits.float().log_softmax(-1)
+
+
+def peak(work: Callable[[], object], device: torch.device) -> int:
+    """Bytes that `work` needs at most, beyond what is held (CUDA) or was ever held (CPU) before."""
+    if device.type == "cuda":
+        clock = Clock(device)
+        work()
+        return clock.peak_bytes()
+    before = high_water()
+    work()
+    return max(1, high_water() - before)
+
+
+def high_water() -> int:
+    """Most bytes that this process ever held; `ru_maxrss` would count those of the process that started it too."""
+    line = next(line for line in STATUS.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
+def peak_apart(side: str, vocabulary: int, rows: int, length: int, bench: Bench) -> int:
+    """`peak` of a side in a process of its own."""
+    command = [
+        sys.executable, "-m", "benchmarks.divergence", "--side", side, "--vocabulary", str(vocabulary),
+        "--rows", str(rows), "--length", str(length), "--device", str(bench.device), "--dtype", bench.dtype,
+        *(["--quick"] if bench.quick else []),
+    ]  # fmt: skip
+    root = Path(__file__).resolve().parent.parent
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=root)
+    return int(json.loads(done.stdout.splitlines()[-1])["bytes"])
+
+
+def rows_that_fit(vocabulary: int, length: int, bench: Bench) -> int:
+    """Eight rows, or two where the naive way would not fit into the memory that is free."""
+    if bench.device.type == "cuda":
+        free: float = torch.cuda.mem_get_info(bench.device)[0]
+    else:
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    needed = 4 * vocabulary * (COPIES * ROWS * length + WEIGHTS * HIDDEN)
+    return ROWS if needed < 0.9 * free else 2
+
+
+def measure(bench: Bench) -> list[Row]:
+    """One row of time and one of memory for each vocabulary."""
+    times, memory, length = [], [], 64 if bench.quick else LENGTH
+    for vocabulary in VOCABULARIES[1:2] if bench.quick else VOCABULARIES:
+        fit = rows_that_fit(vocabulary, length, bench)
+        timed = max(1, min(fit, TIMED_ELEMENTS // (length * vocabulary)))
+        both = sides(vocabulary, timed, length, bench)
+        rounds = alternate([both.chunked, both.naive], bench, 10.0)
+        del both  # its memory is needed below
+        torch.cuda.empty_cache()
+        times.append(_row("time", vocabulary, timed, length, rounds, 1.0))
+        if bench.device.type == "cpu" and not STATUS.is_file():
+            continue
+        bytes_each = [float(peak_apart(side, vocabulary, fit, length, bench)) for side in ("chunked", "naive")]
+        target = 1 / 8 if vocabulary == VOCABULARIES[-1] else None
+        memory.append(_row("peak memory", vocabulary, fit, length, [tuple(bytes_each)], target))
+    return times + memory
+
+
+def _row(what: str, vocabulary: int, rows: int, length: int, rounds: Rounds, target: float | None) -> Row:
+    labels = {"chunked / naive": what, "vocabulary": f"{vocabulary:,}", "batch": f"{rows} x {length}"}
+    return Row(labels, rounds, target, unit="bytes" if what == "peak memory" else "s")
+
+
+def main() -> None:
+    """Command line of one side's memory."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--side", choices=("chunked", "naive"), required=True)
+    for name in ("vocabulary", "rows", "length"):
+        parser.add_argument(f"--{name}", type=int, required=True)
+    parser.add_argument("--device", required=True)
+    parser.add_argument("--dtype", required=True)
+    parser.add_argument("--quick", action="store_true")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    bench = Bench(torch.device(given.device), given.dtype, given.quick)
+    getattr(sides(64, 1, 4, bench), given.side)()  # what is loaded on first use belongs to neither side
+    work = getattr(sides(given.vocabulary, given.rows, given.length, bench), given.side)
+    print(json.dumps({"bytes": peak(work, bench.device)}))
+
+
+if __name__ == "__main__":
+    main()
