@@ -48,16 +48,28 @@ def test_without_phi_an_all_infeasible_group_gives_no_gradient() -> None:
     assert gradient("cmdp", threshold=1e-9, phi="none").abs().max() == 0
 
 
-def test_the_penalty_is_what_separates_feasible_from_infeasible() -> None:
-    """Within a mixed group the infeasible response gets the smaller advantage for every n >= 0."""
-    for n in (0.0, 20.0):
-        student = tiny.llama(1)
-        batch = tiny.batch(student=student)
-        cost = batch.mean(batch.expectation(reverse_kl)).detach()
-        threshold = float(cost[:4].median())
-        method = FOLDERS["cmdp"].load()(FOLDERS["cmdp"].grid({"n": n}, "test")[0], threshold)
-        _, statistics = method.loss(batch)
-        assert statistics["satisfied"] == pytest.approx((cost <= threshold).float().mean().item())
+@pytest.mark.parametrize("n", [0.0, 20.0])
+def test_an_infeasible_right_answer_is_made_less_likely_than_a_feasible_one(n: float) -> None:
+    """By the gradient at each response's log-probability, which is minus its advantage over its length."""
+    batch = tiny.batch(student=tiny.llama(1))
+    batch.rewards = torch.ones_like(batch.rewards)
+    cost = batch.mean(batch.expectation(reverse_kl)).detach()
+    threshold = float(cost.median())
+    method = FOLDERS["cmdp"].load()(FOLDERS["cmdp"].grid({"n": n, "phi": "none"}, "test")[0], threshold)
+    loss, statistics = method.loss(batch)
+    pull = -torch.autograd.grad(loss, batch.logp)[0].sum(1)
+    feasible = cost <= threshold
+    assert statistics["satisfied"] == pytest.approx(feasible.float().mean().item())
+    mixed = [
+        index
+        for index in batch.group.unique()
+        if 0 < feasible[batch.group == index].sum() < (batch.group == index).sum()
+    ]
+    assert mixed
+    for index in mixed:
+        of = batch.group == index
+        assert (pull[of & feasible] > 0).all()
+        assert (pull[of & ~feasible] < 0).all()
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])
