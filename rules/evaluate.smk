@@ -9,7 +9,7 @@ if VLLM and DeploymentMethod.CONDA not in workflow.deployment_settings.deploymen
             f"error: config/{PLAN.name}.yaml: evaluate.engine is 'vllm', which has an environment of its own; set "
             "VLLM_PYTHON to the python of one made from environment-vllm.yml, or run with --use-conda"
         )
-PYTHON = '"${{VLLM_PYTHON:-python}}"' if VLLM else "python"
+PYTHON = '"${VLLM_PYTHON:-python}"' if VLLM else "python"
 
 
 def policy_option(run):
@@ -41,8 +41,9 @@ rule generate:
         params=lambda w: as_json(PLAN.evaluation(w.run)[1]),
         policy=lambda w: policy_option(w.run),
         models=lambda w: pretrained(PLAN.runs[w.run].policy),
+        python=PYTHON,
     shell:
-        PYTHON + " -m study.provenance --out {output.provenance} --code"
+        "{params.python} -m study.provenance --out {output.provenance} --code"
         " evaluation=evaluation/generate.py,evaluation/tasks --inputs {input:q} {params.models} --"
         " evaluation.generate --params {params.params:q} --data {input.data} {params.policy}"
         " --out {output.samples} > {log} 2>&1"

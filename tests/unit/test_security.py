@@ -29,7 +29,9 @@ FORBIDDEN = {
     "eval", "exec", "os.system", "os.popen", "pickle.load", "pickle.loads", "pd.read_pickle", "joblib.load",
     "yaml.unsafe_load", "yaml.full_load", "yaml.load_all", "marshal.loads", "dill.load",
 }  # fmt: skip
-PLAIN = {"module", "dtype", "out", "threshold", "curves", "policy", "teacher", "models", "verdicts", "checkpoints"}
+PLAIN = {
+    "module", "dtype", "out", "threshold", "curves", "policy", "teacher", "models", "verdicts", "checkpoints", "python",
+}  # fmt: skip
 
 
 class _Touch:

@@ -70,6 +70,8 @@ ELSEWHERE = {
     ),
 }  # fmt: skip
 
+BENCHMARKS = ("trl", "divergence_in_trl", "parts", "divergence", "workflow", "growth")
+
 # What no test can run, and why.
 NOT_HERE = {
     "make test": "is what runs this",
@@ -79,6 +81,7 @@ NOT_HERE = {
     "make tables SIZE=extended": "takes over half an hour; the contract tests train every method that it adds",
     "make bench": "takes a quarter of an hour; what it measures is measured on tiny models by the unit tests",
     "make bench ONLY=trl,parts": "the same",
+    **{f"python -m benchmarks --only {name}": "the same" for name in BENCHMARKS},
     "python -m benchmarks --device cuda --dtype bfloat16": "needs a GPU",
     "make tables SIZE=paper": "needs a GPU for weeks, and models behind a licence",
     "make tables SIZE=smollm2_cpu DATA_ROOT=<folder>": "needs real data sets",
