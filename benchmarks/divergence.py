@@ -22,15 +22,13 @@ from torch import Tensor
 from transformers import LlamaForCausalLM
 
 from benchmarks.page import Row
-from benchmarks.pairs import Shape, llama
+from benchmarks.pairs import Shape, llama, log_probabilities
 from benchmarks.timing import Bench, Clock, Rounds, alternate
 from training.batch import Batch
 from training.divergence import reverse_kl
-from training.following import positions
 from training.rollout import Rollouts
 
 STATUS = Path("/proc/self/status")  # of Linux; elsewhere memory is measured on CUDA only
-TITLE = "Exact divergence in chunks against all logits at once"
 VOCABULARIES = (1024, 16_384, 151_936)
 HIDDEN = 896  # of Qwen2.5-0.5B, whose vocabulary is the last of these
 ROWS, LENGTH, PROMPT = 8, 512, 8
@@ -62,9 +60,10 @@ def sides(vocabulary: int, rows: int, length: int, bench: Bench) -> Sides:
         return Batch(rollouts, zeros, zeros.long(), student, teacher).expectation(reverse_kl).mean()
 
     def naive() -> Tensor:
-        log_pi = all_log_probabilities(student, rollouts)
+        prompt, response = (rollouts.prompt, rollouts.prompt_mask), (rollouts.response, rollouts.mask)
+        log_pi = log_probabilities(student, prompt, response)
         with torch.no_grad():
-            log_mu = all_log_probabilities(teacher, rollouts)
+            log_mu = log_probabilities(teacher, prompt, response)
         return (log_pi.exp() * (log_pi - log_mu)).sum(-1).mean()
 
     def updated(way: Callable[[], Tensor]) -> Callable[[], object]:
@@ -84,17 +83,6 @@ def random_rollouts(vocabulary: int, rows: int, length: int, bench: Bench) -> Ro
     full = torch.ones_like(ids)
     prompt, response = ids[:, :PROMPT], ids[:, PROMPT:]
     return Rollouts(prompt, full[:, :PROMPT], response, full[:, PROMPT:].bool(), full[:, 0].bool())
-
-
-def all_log_probabilities(model: LlamaForCausalLM, rollouts: Rollouts) -> Tensor:
-    """Log-probabilities at every response position, `(B, T, V)`."""
-    ids = torch.cat([rollouts.prompt, rollouts.response], 1)[:, :-1]
-    mask = torch.ones_like(ids)
-    output = model(
-        input_ids=ids, attention_mask=mask, position_ids=positions(mask), logits_to_keep=rollouts.response.shape[1],
-        use_cache=False,
-    )  # fmt: skip
-    return output.logits.float().log_softmax(-1)
 
 
 def peak(work: Callable[[], object], device: torch.device) -> int:

@@ -13,7 +13,6 @@ from benchmarks.timing import Bench
 from benchmarks.trl import SEQUENCES, beside_trl, grpo
 from training.run import Run
 
-TITLE = "CMDP against GRPOTrainer with a divergence"
 TARGET = 0.7
 
 

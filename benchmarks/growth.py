@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import replace
-from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from training.errors import UserError
 from training.folders import ROOT
 from training.yaml_files import read_yaml
 
-TITLE = "How cost grows"
 SEQUENCES = 16
 LENGTHS = (16, 32, 64, 128, 256)
 VOCABULARIES = (256, 4096, 16_384, 65_536)
@@ -44,17 +42,13 @@ def updates(what: str, shapes: dict[str, Shape], bench: Bench) -> list[Row]:
     for shape in shapes.values():
         student, teacher = llama(shape, bench, 1), llama(shape, bench, 2, teacher=True)
         trainer = our_trainer("cmdp", student, teacher, budget(shape, bench, SEQUENCES, 1))
-        sides.append(partial(_next_update, trainer.update, steps))
+        sides.append(lambda update=trainer.update: update(next(steps)))
     rounds = alternate(sides, bench, 15.0)
     first, *others = shapes
     return [
         Row({"an update, by": what, "from": first, "to": name}, [(r[place], r[0]) for r in rounds])
         for place, name in enumerate(others, 1)
     ]
-
-
-def _next_update(update: Any, steps: Any) -> None:
-    update(next(steps))
 
 
 def studies() -> list[Row]:

@@ -12,11 +12,13 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from benchmarks.timing import Bench
 from training.data import Problem, read_problems
 from training.folders import find_folders
+from training.following import positions
 from training.loop import Trainer
 from training.settings import TrainSettings
 from world import tokenizer
@@ -71,6 +73,18 @@ def llama(shape: Shape, bench: Bench, seed: int, teacher: bool = False) -> Llama
         model.lm_head.weight[config.eos_token_id, 0] = UNLIKELY
     model = model.to(bench.device, getattr(torch, bench.dtype)).eval()
     return model.requires_grad_(False) if teacher else model
+
+
+def log_probabilities(
+    model: LlamaForCausalLM, prompt: tuple[Tensor, Tensor], response: tuple[Tensor, Tensor]
+) -> Tensor:
+    """All of them at the response positions, `(B, T, V)`, the plain way; prompt and response as ids and mask."""
+    ids, mask = (torch.cat(both, 1)[:, :-1] for both in zip(prompt, response, strict=True))
+    output = model(
+        input_ids=ids, attention_mask=mask, position_ids=positions(mask), logits_to_keep=response[0].shape[1],
+        use_cache=False,
+    )  # fmt: skip
+    return output.logits.float().log_softmax(-1)
 
 
 @cache

@@ -13,19 +13,17 @@ from statistics import median
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, LlamaForCausalLM
+from transformers import GenerationConfig
 
 from benchmarks.page import Row
-from benchmarks.pairs import LARGE, LR, SAMPLES, Shape, budget, llama, our_trainer, problems, shapes
+from benchmarks.pairs import LARGE, LR, SAMPLES, Shape, budget, llama, log_probabilities, our_trainer, problems, shapes
 from benchmarks.timing import Bench, alternate, seconds
 from training.folders import find_folders
-from training.following import positions
 from training.method import Method
 from training.prompt import encode
 from training.rollout import pad_prompts
 from world import tokenizer
 
-TITLE = "A method's update against the sum of its bare parts"
 TARGET = 1.1
 
 
@@ -79,23 +77,13 @@ class Bare:
     def ask_teacher(self) -> None:
         """The teacher's log-probabilities of every token."""
         assert self.teacher is not None
-        self.log_mu = self.log_probabilities(self.teacher)
-
-    def log_probabilities(self, model: LlamaForCausalLM) -> Tensor:
-        """`(B, T, V)` at the response positions."""
         assert self.responses is not None
-        ids = torch.cat([self.prompt[0], self.responses[0]], 1)[:, :-1]
-        mask = torch.cat([self.prompt[1], self.responses[1]], 1)[:, :-1]
-        kept = self.responses[0].shape[1]
-        output = model(
-            input_ids=ids, attention_mask=mask, position_ids=positions(mask), logits_to_keep=kept, use_cache=False
-        )
-        return output.logits.float().log_softmax(-1)
+        self.log_mu = log_probabilities(self.teacher, self.prompt, self.responses)
 
     def forward_and_backward(self) -> None:
         """The mean exact reverse KL where there is a teacher, else the mean log-probability of the tokens."""
         assert self.responses is not None
-        log_pi = self.log_probabilities(self.student)
+        log_pi = log_probabilities(self.student, self.prompt, self.responses)
         if self.log_mu is None:
             value = log_pi.gather(2, self.responses[0][..., None])[..., 0]
         else:

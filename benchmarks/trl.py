@@ -26,7 +26,6 @@ from training.run import Run
 from training.trl_adapter import arguments, dataset
 from world import tokenizer
 
-TITLE = "An update against TRL's trainers"
 TARGET = 1.0
 SEQUENCES = {"tiny": (8,), "micro": (8, 64, 128), "13 M": (8, 64)}
 Make = Callable[[Run], Any]

@@ -18,7 +18,6 @@ from benchmarks.page import Row
 from benchmarks.timing import Bench, Rounds, seconds
 from study.verify import build
 
-TITLE = "The workflow against its jobs"
 SIZE = "smoke"
 IDLE = 6  # runs with nothing to do
 Job = tuple[str, float, float]  # rule, start, end
