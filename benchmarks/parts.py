@@ -1,8 +1,9 @@
 """(c) Each method's update against the sum of its bare parts, written out with torch and transformers alone.
 
 The parts: one `generate`, the teacher's forward pass, the student's forward and backward pass with all logits at once,
-gradient clipping and AdamW. A method that does without a part (no teacher, no sampling) is compared without it. What a
-method does beyond them (rewards, advantages, a teacher that runs along in sampling) is its own and shows in its ratio.
+gradient clipping and AdamW; where the policy reads its budget in sampling, a teacher that reads along out of its cache.
+A method that does without a part (no teacher, no sampling) is compared without it. What a method does beyond them
+(rewards, advantages, the divergence at every step of Saute's sampling) is its own and shows in its ratio.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from statistics import median
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig
+from transformers import DynamicCache, GenerationConfig
 
 from benchmarks.page import Row
 from benchmarks.pairs import LARGE, LR, SAMPLES, Shape, budget, llama, log_probabilities, our_trainer, problems, shapes
 from benchmarks.timing import Bench, alternate, seconds
 from training.folders import find_folders
+from training.following import positions
 from training.method import Method
 from training.prompt import encode
 from training.rollout import pad_prompts
@@ -38,6 +40,7 @@ class Bare:
         words = tokenizer.build()
         chosen = [problem for problem in problems(64)[: sequences // SAMPLES] for _ in range(SAMPLES)]
         self.prompt = pad_prompts([encode(words, problem["prompt"]) for problem in chosen], 0, bench.device)
+        self.reads_along = method.reads_budget
         self.data = None
         if method.data_share == 1.0:
             solutions = [[*words(problem["solution"])["input_ids"][: self.length - 1], 1] for problem in chosen]
@@ -51,6 +54,8 @@ class Bare:
         self.responses = self.data
         if self.data is None:
             self._time("generate", self.generate)
+        if self.reads_along:
+            self._time("teacher along", self.read_along)
         self.log_mu: Tensor | None = None
         if self.teacher is not None:
             self._time("teacher", self.ask_teacher)
@@ -72,6 +77,21 @@ class Bare:
             full = self.sampler.generate(ids, attention_mask=mask, generation_config=settings)
         response = full[:, ids.shape[1] :]
         self.responses = response, torch.ones_like(response)
+
+    @torch.no_grad()
+    def read_along(self) -> None:
+        """The teacher over the same responses one token at a time, as it must while they are sampled."""
+        assert self.teacher is not None
+        assert self.responses is not None
+        ids, mask = (torch.cat(both, 1) for both in zip(self.prompt, self.responses, strict=True))
+        done, cache = 0, DynamicCache(config=self.teacher.config)
+        for end in range(self.prompt[0].shape[1], ids.shape[1]):
+            at = positions(mask[:, :end])[:, done:]
+            self.teacher(
+                input_ids=ids[:, done:end], attention_mask=mask[:, :end], position_ids=at, past_key_values=cache,
+                logits_to_keep=1,
+            )  # fmt: skip
+            done = end
 
     @torch.no_grad()
     def ask_teacher(self) -> None:
@@ -112,6 +132,7 @@ def one(shape: Shape, name: str, bench: Bench) -> Row:
     sequences = 8 if shape is LARGE else 64
     teacher = llama(shape, bench, 2, teacher=True)
     trainer = our_trainer(name, llama(shape, bench, 1), teacher, budget(shape, bench, sequences, 1))
+    trainer.problems = trainer.problems[: sequences // SAMPLES]  # in every update the questions of the bare parts
     bare = Bare(shape, bench, sequences, trainer.method, find_folders()[name].declares.needs.teacher)
     steps = count()
     rounds = alternate([lambda: trainer.update(next(steps)), bare.update], bench, 6.0)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from training.budget import budgeted
+from training.chunks import in_chunks
 from training.divergence import Integrand, at_floor, log_policy, reverse_kl, with_floor
 from training.following import positions
 from training.models import recomputing
@@ -28,7 +28,7 @@ class Batch:
     `teacher_logp` `(B, T)`; `expectation(f)` `(B, T)`. Values outside the mask are 0.
 
     The student runs forward once, the teacher at most once and only if it is asked for. Logits exist for one
-    chunk of tokens at a time; they are recomputed from the hidden states in the backward pass.
+    chunk of tokens at a time (`training/chunks.py`).
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Batch:
     def expectation(self, integrand: Integrand, *given: Tensor) -> Tensor:
         """`sum_v f(log pi(v|s_t), log mu(v|s_t))` at each response position, `(B, T)`, with gradient in pi.
 
-        `given` are further values `(B, T)` that f depends on at each position; f gets them as `(N, 1)`.
+        `given` are further values `(B, T)` without gradient that f depends on; at a position it gets them as `(N, 1)`.
         """
         logp, teacher_logp, value = self._per_token(integrand, *given)
         if self._logp is None:  # the same pass serves the sampled tokens
@@ -107,20 +107,17 @@ class Batch:
         student = self._student_hidden
         teacher = self._teacher_hidden if integrand is not None else student.detach()
         tokens = self.rollouts.response[self.mask]
-        size = max(1, self._chunk_elements // self._width)
-        packed = (student, teacher, tokens, *(values[self.mask][:, None] for values in given))
-        pieces = list(zip(*(values.split(size) for values in packed), strict=True))
-        if len(pieces) == 1:
-            results = [self._chunk(integrand, *pieces[0])]
-        else:
-            results = [checkpoint(self._chunk, integrand, *p, use_reentrant=False) for p in pieces]
-        logp, teacher_logp, value = (self._unpack(torch.cat(parts)) for parts in zip(*results, strict=True))
+        others = (teacher, tokens, *(values.detach()[self.mask][:, None] for values in given))
+        rows = max(1, self._chunk_elements // self._width)
+        results = in_chunks(partial(self._values, integrand), head(self._student), self._width, student, others, rows)
+        logp, teacher_logp, value = map(self._unpack, results)
         return logp, teacher_logp, value
 
-    def _chunk(
-        self, integrand: Integrand | None, student: Tensor, teacher: Tensor, tokens: Tensor, *given: Tensor
-    ) -> tuple[Tensor, ...]:
-        log_pi = log_policy(head(self._student)(student), self._width)
+    def _values(
+        self, integrand: Integrand | None, logits: Tensor, teacher: Tensor, tokens: Tensor, *given: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Of some tokens: log-probability under the student and under the teacher, and the expectation."""
+        log_pi = log_policy(logits)
         logp = log_pi.gather(1, tokens[:, None])[:, 0]
         if integrand is None or self._teacher is None:
             return logp, logp.detach(), logp.detach()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,6 +23,8 @@ from training.parallel import Together, average_gradients, count, mean_over_proc
 from training.prompt import encode
 from training.rollout import Rollouts, generate, pad_prompts
 from training.settings import TrainSettings
+
+T = TypeVar("T")
 
 
 class Trainer:
@@ -58,11 +60,11 @@ class Trainer:
         """One update: statistics as plain numbers. Raises `TrainingFailed` on a non-finite loss."""
         s, own = self.settings, self.settings.questions // count()
         chosen = order(len(self.problems), s.questions, step, self.seed)[rank() * own :][:own]
-        problems = [self.problems[i] for i in chosen for _ in range(s.samples)]
+        problems = [self.problems[i] for i in chosen]
         with Together(step + 1):
             with self.cost.timed("generate"):
                 rollouts, sampled = self._responses(problems, step)
-            rewards = task_rewards(rollouts, problems, self.tokenizer)
+            rewards = task_rewards(rollouts, self._each(problems), self.tokenizer)
             group = torch.arange(own, device=rewards.device).repeat_interleave(s.samples)
             with self.cost.timed("student"):
                 statistics = self._gradients(rollouts, rewards, group, step)
@@ -74,9 +76,13 @@ class Trainer:
         self._count(rollouts, sampled)
         return {**row, "grad_norm": norm}
 
+    def _each(self, of_questions: list[T]) -> list[T]:
+        """What belongs to each question, once for each of its rows."""
+        return [value for value in of_questions for _ in range(self.settings.samples)]
+
     def _responses(self, problems: list[Problem], step: int) -> tuple[Rollouts, bool]:
         """Student samples or, for the method's `data_share` of updates, the data set's solutions."""
-        prompts = [encode(self.tokenizer, problem["prompt"]) for problem in problems]
+        prompts = self._each([encode(self.tokenizer, problem["prompt"]) for problem in problems])
         torch.manual_seed(derive_seed(self.seed, "rollout", step))
         if torch.rand(()).item() < self.method.data_share:
             return self._solutions(prompts, problems), False
@@ -89,7 +95,8 @@ class Trainer:
     def _solutions(self, prompts: list[list[int]], problems: list[Problem]) -> Rollouts:
         ids, prompt_mask = pad_prompts(prompts, self.tokenizer.pad_token_id, self.student.device)
         texts = [self.tokenizer(p["solution"], add_special_tokens=False)["input_ids"] for p in problems]
-        ended = [[*text[: self.settings.max_new_tokens - 1], self.tokenizer.eos_token_id] for text in texts]
+        cut = self.settings.max_new_tokens - 1
+        ended = self._each([[*text[:cut], self.tokenizer.eos_token_id] for text in texts])
         backwards, mask = pad_prompts([text[::-1] for text in ended], self.tokenizer.pad_token_id, ids.device)
         finished = torch.ones(len(ended), dtype=torch.bool, device=ids.device)
         return Rollouts(ids, prompt_mask, backwards.flip(1), mask.flip(1).bool(), finished)
