@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel
 
-from training.batch import decoder
 from training.errors import UserError
+from training.models import decoder
 
 
 def drop_layers(model: PreTrainedModel, layers: Sequence[int]) -> None:

@@ -6,14 +6,14 @@ import time
 from functools import cached_property, partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from training.budget import budgeted
 from training.chunks import in_chunks
 from training.divergence import Integrand, at_floor, log_policy, reverse_kl, with_floor
 from training.following import positions
-from training.models import recomputing
+from training.models import decoder, head, recomputing
 from training.policy_gradient import mean_over_tokens
 from training.rollout import Rollouts
 
@@ -127,17 +127,6 @@ class Batch:
 
     def _unpack(self, packed: Tensor) -> Tensor:
         return packed.new_zeros(self.mask.shape).masked_scatter(self.mask, packed)
-
-
-def head(model: PreTrainedModel) -> nn.Linear:
-    """The output projection from hidden states to logits."""
-    return model.get_output_embeddings()
-
-
-def decoder(model: PreTrainedModel) -> nn.Module:
-    """The layers below the output projection. Mllama's text model calls itself its decoder, and its layers `model`."""
-    found = model.get_decoder()
-    return model.model if found is model else found
 
 
 def hidden_states(model: PreTrainedModel, rollouts: Rollouts) -> Tensor:

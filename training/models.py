@@ -49,7 +49,7 @@ def load_policy(path: str | Path, dtype: str = "float32", device: torch.device |
     """A causal language model in eval mode (dropout off), from safetensors only.
 
     Of a model for text and images (Mllama) the text path is read. Raises `UserError` where the folder or name holds
-    no readable model, or not all of its weights.
+    no readable model, or not all of its weights, or one whose logits are not what its output layer gives.
     """
     check_model(str(path), tokenizer=False)
     try:
@@ -63,8 +63,36 @@ def load_policy(path: str | Path, dtype: str = "float32", device: torch.device |
     if absent:  # they would be random numbers
         raise UserError(f"'{path}' lacks {len(absent)} weights of its model, {absent[0]} first; restore the folder")
     model = model.to(device or default_device()).eval()
+    _check_logits(model, path)
     _read_budget(model, Path(path), dtype)
     return model
+
+
+def head(model: PreTrainedModel) -> nn.Linear:
+    """The output projection from hidden states to logits."""
+    return model.get_output_embeddings()
+
+
+def decoder(model: PreTrainedModel) -> nn.Module:
+    """The layers below the output projection. Mllama's text model calls itself its decoder, and its layers `model`."""
+    found = model.get_decoder()
+    return model.model if found is model else found
+
+
+@torch.no_grad()
+def _check_logits(model: PreTrainedModel, path: str | Path) -> None:
+    """Divergences are computed from hidden states, so nothing may follow the output layer (as Gemma 2's cap does)."""
+    ids = torch.arange(2, device=model.device)[None]
+    logits = model(input_ids=ids, use_cache=False).logits
+    layer = head(model)
+    if isinstance(layer, nn.Linear):
+        expected = layer(decoder(model)(input_ids=ids, use_cache=False).last_hidden_state)
+        if torch.allclose(logits.float(), expected.float(), rtol=0.01, atol=0.01):
+            return
+    raise UserError(
+        f"the logits of '{path}' ({type(model).__name__}) are not what its output layer gives (they are capped or "
+        "scaled, say), so its divergence would be another policy's; choose a model without that"
+    )
 
 
 def load_teacher(path: str | Path, dtype: str, compute: str) -> PreTrainedModel:

@@ -94,6 +94,7 @@ LOADED = [
     (adjust("config.json", lambda c: c.update(hidden_size="wide")), "no model can be read from"),
     (adjust("config.json", lambda c: c.update(vocab_size=7)), "no model can be read from"),
     (adjust("config.json", lambda c: c.update(num_hidden_layers=3)), "weights of its model"),
+    (adjust("config.json", lambda c: c.update(model_type="granite", logits_scaling=8.0)), "capped or scaled"),
 ]
 
 

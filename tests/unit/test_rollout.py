@@ -90,15 +90,12 @@ def test_a_mixture_of_the_teacher_alone_is_drawn_without_the_student(policy: tin
     assert not ran
 
 
-class Excluding(nn.Module):
-    """An output layer that makes some ids impossible."""
-
-    def __init__(self, layer: nn.Linear, ids: list[int]) -> None:
-        super().__init__()
-        self.layer, self.ids, self.weight = layer, ids, layer.weight
-
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        return self.layer(hidden).index_fill(-1, torch.tensor(self.ids), -torch.inf)
+def excluding(layer: nn.Linear, ids: list[int]) -> nn.Linear:
+    """The output layer with some ids made impossible."""
+    made = nn.Linear(layer.in_features, layer.out_features)
+    made.weight = layer.weight
+    made.bias = nn.Parameter(torch.zeros(layer.out_features).index_fill(0, torch.tensor(ids), -torch.inf))
+    return made.requires_grad_(layer.weight.requires_grad)
 
 
 @pytest.mark.parametrize("who", ["student", "teacher", "both"])
@@ -109,7 +106,7 @@ def test_impossible_tokens_leave_every_method_finite(who: str) -> None:
         student, teacher = tiny.llama(1), tiny.llama(2).requires_grad_(False)
         rolled = tiny.rollouts([3, 3, 4, 4], [4, 2, 5, 3], vocab=9)
         for model in {"student": [student], "teacher": [teacher], "both": [student, teacher]}[who]:
-            model.lm_head = Excluding(model.lm_head, [9, 10])
+            model.lm_head = excluding(model.lm_head, [9, 10])
         folder = find_folders()[name]
         method = folder.load()(folder.grid({}, "test")[0], 0.5)
         batch = Batch(rolled, torch.tensor([1.0, 0, 0, 1]), torch.tensor([0, 0, 1, 1]), student, teacher)

@@ -15,10 +15,9 @@ from sources.architectures import published
 from sources.layers import drop_layers
 from study.config import load_size
 from tests.tiny import batch, gradients, llama
-from training.batch import decoder
 from training.divergence import reverse_kl
 from training.errors import UserError
-from training.models import check_same_vocabulary, load_policy, load_tokenizer, recomputing, share_stops
+from training.models import check_same_vocabulary, decoder, load_policy, load_tokenizer, recomputing, share_stops
 from training.prompt import encode
 from training.rollout import generate
 from training.schema import parse
