@@ -22,6 +22,7 @@ from training.schema import parse
 
 PATIENCE_S = 5.0
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
+RESHAPING = ("final_logit_softcapping", "logit_scale", "logits_scaling")  # of Gemma, Cohere and Granite
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Facts:
     license: str = ""
     gated: bool | None = None
     trouble: str = ""
+    reshaping: str = ""  # the setting that caps or scales what the output layer gives
 
     @property
     def parameters(self) -> int | None:
@@ -159,10 +161,12 @@ def _read(name: str, known: Facts) -> Facts:
     stops = _json(name, "generation_config.json").get("eos_token_id") or config.get("eos_token_id")
     template = bool(settings.get("chat_template")) or _file(name, "chat_template.jinja") is not None
     tokenizer = _file(name, "tokenizer.json")
+    text = config.get("text_config", config)
     return replace(
         known,
+        reshaping=next((setting for setting in RESHAPING if text.get(setting) not in (None, 1.0)), ""),
         source="folder" if Path(name).is_dir() else f"hub{'' if _reachable() else ', from the cache'}",
-        config=_shape(config.get("text_config", config), config, name) or known.config,
+        config=_shape(text, config, name) or known.config,
         vocabulary=read_vocabulary(tokenizer) if tokenizer else None,
         template=template,
         stops=tuple(stops) if isinstance(stops, list) else (stops,) if stops is not None else (),

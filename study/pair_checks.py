@@ -35,6 +35,7 @@ def pair_findings(name: str, student: Facts, teacher: Facts, train: TrainSetting
     yield Finding(*_template(student, teacher, name))
     yield Finding(*_stops(student, teacher, name))
     for role, model in (("student", student), ("teacher", teacher)):
+        yield from _reshaped(name, role, model)
         yield from _context(name, role, model, train)
         yield Finding(*_licence(model, f"{name}: {role}"))
     if student.name == teacher.name and student.source in {"hub", "as published", "folder"}:
@@ -106,6 +107,12 @@ def _stops(student: Facts, teacher: Facts, name: str) -> tuple[Level, str, str, 
 
 def _plain(stops: set[int | str]) -> str:
     return " or ".join(str(stop) for stop in sorted(stops, key=str))
+
+
+def _reshaped(name: str, role: str, model: Facts) -> Iterator[Finding]:
+    if model.reshaping:
+        text = f"'{model.reshaping}' changes what the output layer gives, from which divergences are computed"
+        yield Finding("refused", f"{name}: {role}", "output layer", f"{text}; choose a model without it")
 
 
 def _context(name: str, role: str, model: Facts, train: TrainSettings) -> Iterator[Finding]:

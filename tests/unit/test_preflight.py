@@ -108,6 +108,16 @@ def test_a_folder_is_read(tmp_path: Path) -> None:
     assert found.vocabulary == Vocabulary({"a": 0}, frozenset())
 
 
+@pytest.mark.parametrize(("value", "refused"), [(30.0, True), (1.0, False), (None, False)])
+def test_logits_that_are_not_the_output_layers_are_refused(tmp_path: Path, value: float | None, refused: bool) -> None:
+    llama(1).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "final_logit_softcapping": value}))
+    found = checks(of(str(tmp_path)), of(str(tmp_path)))
+    told = [(finding.level, finding.subject) for finding in found if finding.what == "output layer"]
+    assert told == [("refused", "pair: student"), ("refused", "pair: teacher")] * refused
+
+
 def test_an_unknown_model_out_of_reach_is_not_passed_silently() -> None:
     found = checks(of("someone/model"), of(TEACHER))
     assert about(found, "token ids").level == "warning"
