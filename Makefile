@@ -56,7 +56,7 @@ tensorboard: .venv/ready  ## the logs of all runs as TensorBoard event files, in
 workflow-report: .venv/ready  ## Snakemake's own report of a finished size: results/workflow_report.html
 	$(RUN) snakemake --config size="$$SIZE" --report results/workflow_report.html -- results/tables
 
-test: .venv/ready-test  ## everything that checks this repository
+test: .venv/ready-test  ## unit and contract tests, and the workflow at its smallest size
 	$(RUN) pytest -n 2 tests/unit tests/contract && pytest tests/workflow
 
 test-full: .venv/ready-test  ## the slow, exhaustive tests, beside `make test`

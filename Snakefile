@@ -29,6 +29,10 @@ if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method and 
         "--use-conda out after `pip install -r requirements.lock` (`make tables` does both by itself)"
     )
 
+# Jobs of one machine would share its first card and run out of memory together: one at a time, unless told otherwise.
+if workflow.local_exec and which("nvidia-smi") and "gpu" not in workflow.global_resources:
+    workflow.register_resource("gpu", 1)
+
 BUILT = f"results/built/{PLAN.name}"
 
 

@@ -1,15 +1,16 @@
 """The claims of `claims.yaml`, decided by the collected runs.
 
 A claim about several comparisons states all of them. It is *supported* where each one is shown on its own (each at
-5 %: to show all of them by chance is rarer still, Berger, 1982), *contradicted* where one is shown to be the other way
-round after Holm's correction for having looked at all of them, *undecided* otherwise, and *not run* where the runs it
-needs are not there. The number beside the verdict is the comparison that speaks least for the claim.
+5 %: to show all of them by chance is rarer still, Berger, 1982), *contradicted* where one is shown to be the other
+way round after Holm's correction for having looked at all of them, *undecided* otherwise (also where a row that it
+speaks of failed), and *not run* where the runs it needs are not there. Shown means that the p-value and the printed
+interval both say so. The number beside the verdict is the comparison that speaks least for the claim.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -74,9 +75,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class _Comparison:
-    """A difference in the stated direction: positive speaks for the claim; `p` against a difference of 0."""
+    """A difference as printed; in the stated direction, where positive speaks for the claim, its mean and its interval.
+
+    `p` is of the hypothesis that it is 0 in that direction, the margin counted.
+    """
 
     estimate: Estimate
+    mean: float
+    low: float
+    high: float
     p: float
     where: str
 
@@ -111,27 +118,39 @@ def _missing(why: str) -> Finding:
     return Finding("not run", None, why)
 
 
-def _rivals(claim: Claim, size: Collected, row: Row) -> Iterable[Row]:
-    return (other for other in size.rows(row.pair, "method") if other.method in claim.against and other.finished)
+def _rivals(claim: Claim, size: Collected, row: Row) -> list[Row]:
+    return [other for other in size.rows(row.pair, "method") if other.method in claim.against]
+
+
+def _without(finding: Finding, absent: list[str]) -> Finding:
+    """A claim about every row of a kind is not supported while some of them are absent."""
+    if not absent:
+        return finding
+    verdict: Verdict = "undecided" if finding.verdict == "supported" else finding.verdict
+    return Finding(verdict, finding.number, f"{finding.where}; without {', '.join(dict.fromkeys(absent))}")
 
 
 def _difference(claim: Claim, size: Collected, row: Row, tests: list[Test]) -> Finding:
-    found = []
+    found, absent = [], list[str]()
     for test in tests:
         for other in _rivals(claim, size, row):
-            values = _values(claim, size, row, other, test)
-            if values is not None:
-                found.append((values, f"{NAMES[claim.metric]} against {other.label}, {test.title}"))
+            values = None if other.gap else _values(claim, size, row, other, test)
+            if values is None:
+                absent.append(f"{other.label} ({other.gap or 'no comparison'})")
+            else:
+                found.append(_comparison(claim, values, f"{NAMES[claim.metric]} against {other.label}, {test.title}"))
     if not found:
         return _missing(f"{NAMES[claim.metric]} is not defined for these runs")
-    if claim.range is not None:
-        return _within(claim.range, [(_printed(claim, values), where) for values, where in found])
-    shift = claim.margin if claim.metric == "kl" else claim.margin / 100.0
-    compared = []
-    for values, where in found:
-        towards = claim.sign * values + shift
-        compared.append(_Comparison(_printed(claim, values), p_value(towards), where))
-    return _all_of(compared, [float((claim.sign * v).mean()) + shift for v, _ in found])
+    decided = _within(claim.range, found) if claim.range is not None else _all_of(found)
+    return _without(decided, absent)
+
+
+def _comparison(claim: Claim, values: Array, where: str) -> _Comparison:
+    unit = 1.0 if claim.metric == "kl" else 100.0
+    printed = mean_interval(values) if claim.metric == "kl" else bounded_interval(values).scaled(unit)
+    low, high = sorted(claim.sign * end + claim.margin for end in (printed.low, printed.high))
+    p = p_value(claim.sign * values + claim.margin / unit)
+    return _Comparison(printed, claim.sign * printed.mean + claim.margin, low, high, p, where)
 
 
 def _values(claim: Claim, size: Collected, row: Row, other: Row, test: Test) -> Array | None:
@@ -142,29 +161,25 @@ def _values(claim: Claim, size: Collected, row: Row, other: Row, test: Test) -> 
     return found.values if found else None
 
 
-def _printed(claim: Claim, values: Array) -> Estimate:
-    return mean_interval(values) if claim.metric == "kl" else bounded_interval(values).scaled(100.0)
-
-
-def _all_of(compared: list[_Comparison], means: list[float]) -> Finding:
+def _all_of(compared: list[_Comparison]) -> Finding:
     """Supported, contradicted or undecided, by the rule at the head of this file."""
     adjusted = holm([comparison.p for comparison in compared])
-    against = [c.p / 2 if mean > 0 else 1.0 - c.p / 2 for mean, c in zip(means, compared, strict=True)]
+    against = [c.p / 2 if c.mean > 0 else 1.0 - c.p / 2 for c in compared]
     worst = int(np.argmax(against))  # one-sided p-values: the largest speaks least for the claim
-    shown = all(mean > 0 and c.p < ALPHA for mean, c in zip(means, compared, strict=True))
-    refuted = any(mean < 0 and p < ALPHA for mean, p in zip(means, adjusted, strict=True))
+    shown = all(c.low > 0 and c.p < ALPHA for c in compared)
+    refuted = any(c.high < 0 and p < ALPHA for c, p in zip(compared, adjusted, strict=True))
     verdict: Verdict = "supported" if shown else "contradicted" if refuted else "undecided"
     count = f" (least favourable of {len(compared)})" if len(compared) > 1 else ""
     return Finding(verdict, compared[worst].estimate, compared[worst].where + count)
 
 
-def _within(bounds: tuple[float, float], found: list[tuple[Estimate, str]]) -> Finding:
+def _within(bounds: tuple[float, float], found: list[_Comparison]) -> Finding:
     """Whether every estimate lies between the bounds, with its interval."""
     low, high = bounds
-    outside = [item for item in found if item[0].high < low or item[0].low > high]
-    open_ = [item for item in found if item[0].low < low or item[0].high > high]
-    number, where = (outside or open_ or found)[0]
-    return Finding("contradicted" if outside else "undecided" if open_ else "supported", number, where)
+    outside = [c for c in found if c.estimate.high < low or c.estimate.low > high]
+    open_ = [c for c in found if c.estimate.low < low or c.estimate.high > high]
+    first = (outside or open_ or found)[0]
+    return Finding("contradicted" if outside else "undecided" if open_ else "supported", first.estimate, first.where)
 
 
 def _level(claim: Claim, size: Collected, row: Row, tests: list[Test]) -> Finding:
@@ -202,17 +217,24 @@ def _certified(claim: Claim, size: Collected, row: Row, tests: list[Test]) -> Fi
 def _cost(claim: Claim, size: Collected, row: Row, tests: list[Test]) -> Finding:
     flops = size.costs.set_index("run")["flops"].dropna()
     own = {run.seed: float(flops[run.run]) for run in row.finished if run.run in flops.index}
+    found, absent = [], list[str]()
     for other in _rivals(claim, size, row):
         theirs = {run.seed: float(flops[run.run]) for run in other.finished if run.run in flops.index}
-        seeds = sorted(own.keys() & theirs.keys())
-        if seeds:
-            saved = seed_interval([100.0 * (1.0 - own[seed] / theirs[seed]) for seed in seeds])
-            known = saved.has_interval
-            verdict: Verdict = "supported" if known and saved.low > 0 else "undecided"
-            if known and saved.high < 0:
-                verdict = "contradicted"
-            return Finding(verdict, saved, f"% of the operations of {other.label} saved over the same steps")
-    return _missing("no cost was recorded for both")
+        saved = [100.0 * (1.0 - own[seed] / theirs[seed]) for seed in sorted(own.keys() & theirs.keys())]
+        if saved:
+            found.append((seed_interval(saved), f"% of the operations of {other.label} saved over the same steps"))
+        else:
+            absent.append(f"{other.label} ({other.gap or 'no cost for both'})")
+    if not found:
+        return _missing("no cost was recorded for both")
+    least, where = min(found, key=lambda item: item[0].mean)
+    known = [saved for saved, _ in found if saved.has_interval]
+    verdict: Verdict = (
+        "supported" if len(known) == len(found) and all(saved.low > 0 for saved in known) else "undecided"
+    )
+    if any(saved.high < 0 for saved in known):
+        verdict = "contradicted"
+    return _without(Finding(verdict, least, where), absent)
 
 
 def _deployed(claim: Claim, size: Collected, row: Row, tests: list[Test]) -> Finding:

@@ -28,8 +28,9 @@ def ratio_interval(total: ArrayLike, count: ArrayLike) -> Estimate:
         raise ValueError("a ratio needs a count above 0")
     ratio = float(over.sum() / under.sum())
     linear = ratio + (over - ratio * under) / under.mean()
-    found = positive_interval(linear) if over.min() >= 0.0 else mean_interval(linear)
-    return _resting_on(found, np.abs(over))
+    if over.min() < 0.0:
+        return _resting_on(mean_interval(linear), np.abs(over))
+    return _cut(_resting_on(positive_interval(linear), over))
 
 
 def tail_mean_interval(y: ArrayLike, share: float) -> Estimate:
@@ -41,7 +42,7 @@ def tail_mean_interval(y: ArrayLike, share: float) -> Estimate:
     values = complete(y)
     at = float(np.quantile(values, 1.0 - share, method="inverted_cdf"))
     beyond = np.maximum(values - at, 0.0)
-    return _resting_on(positive_interval(at + beyond / share), beyond)
+    return _cut(_resting_on(positive_interval(at + beyond / share), beyond))
 
 
 def _resting_on(found: Estimate, shares: Array) -> Estimate:
@@ -52,3 +53,8 @@ def _resting_on(found: Estimate, shares: Array) -> Estimate:
     wider = float(special.stdtrit(fewer, 1.0 - TAIL) / special.stdtrit(every, 1.0 - TAIL))
     low, high = (found.mean + wider * (end - found.mean) for end in (found.low, found.high))
     return replace(found, low=low, high=high)
+
+
+def _cut(found: Estimate) -> Estimate:
+    """The interval of what cannot be negative, ended at 0."""
+    return replace(found, low=max(found.low, 0.0))

@@ -24,7 +24,7 @@ from evaluation.quiet import quieten
 from training.data import Problem, read_problems
 from training.errors import UserError, cli, nearest
 from training.files import check_place, digest, sum_file, write_whole
-from training.json_files import read_object
+from training.outcome import failed_because
 from training.schema import Strict, read_params
 
 if TYPE_CHECKING:
@@ -71,15 +71,6 @@ def main(argv: list[str] | None = None) -> None:
     write_whole(given.out, lines)
     write_whole(sum_file(given.out), f"{digest(given.out)}  {given.out.name}\n")
     write_whole(given.out.with_name("lm_eval.json"), json.dumps(summary, indent=1, sort_keys=True) + "\n")
-
-
-def failed_because(policy: str | None) -> str | None:
-    """Why the training run that owns `policy` failed, from the run's `run.json`; None if it did not fail."""
-    record = Path(policy).parent / "run.json" if policy else None
-    if record is None or not record.is_file():
-        return None
-    run = read_object(record, {}, "train the run again")
-    return str(run.get("why") or "no reason given") if run.get("status") == "failed" else None
 
 
 def generate(params: Generation, data: Path, policy: str | None) -> tuple[list[dict[str, Any]], dict[str, Any]]:

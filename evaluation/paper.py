@@ -218,7 +218,7 @@ def _own(size: Collected) -> str:
         return body
     warning = (
         f"The size `{size.size}` is another setting than the paper's (other models, other problems, other d): its "
-        "values are not comparable to the paper's. What can be compared is the order of the methods."
+        "values are not comparable to the paper's. The order of the methods may be."
     )
     return f"# Our own setting\n\n{warning}\n\n{body}"
 

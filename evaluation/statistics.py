@@ -209,17 +209,6 @@ def _clopper_pearson(rate: float, size: float, tail: float) -> tuple[float, floa
     return low, high
 
 
-def paired_difference(a: ArrayLike, b: ArrayLike) -> Estimate:
-    """Mean of a - b with its 95 % interval; both (S, P, K), the same seeds and prompts in the same order.
-
-    Prompts (and seeds) that make both policies better cancel, so the interval is the honest and the narrow one.
-    """
-    first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    if first.shape != second.shape:
-        raise ValueError(f"paired scores need one shape, not {first.shape} and {second.shape}")
-    return mean_interval(first - second)
-
-
 def bounded_interval(y: ArrayLike) -> Estimate:
     """`mean_interval` of differences of rates; y (S, P, K) in [-1, 1].
 

@@ -87,11 +87,12 @@ def table(params: dict[str, Any], runs: Path) -> Table:
     for run in params["runs"]:
         if run["trained"]:
             name, made, value = line(run, runs, thresholds[run["pair"]])
+            name += f" (pair {run['pair']})" if len(thresholds) > 1 else ""
             groups.setdefault(name, []).append((made, value))
     shown = []
     for name, lines in groups.items():
         best = max(value for _, value in lines)
-        starred = (Line(made.label + " *" * (value == best), made.cells, made.gap) for made, value in lines)
+        starred = (Line(made.label + " *" * (value == best > -np.inf), made.cells, made.gap) for made, value in lines)
         shown.append((name, tuple(starred)))
     return Table("tuning", f"{TITLE}, size {params['size']}", CAPTION, COLUMNS, tuple(shown))
 

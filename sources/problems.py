@@ -47,12 +47,13 @@ def _asked_split(test: str, train: str) -> str:
 
 
 def _apart(pool: list[Problem], tests: dict[str, list[Problem]], name: str) -> list[Problem]:
-    """The training problems whose question is in no test set; those left out are said on standard error."""
+    """The training problems whose question is in no test set, each question once; what is left out is said."""
     asked = {problem["question"] for found in tests.values() for problem in found}
-    apart = [problem for problem in pool if problem["question"] not in asked]
+    apart = {problem["question"]: problem for problem in reversed(pool) if problem["question"] not in asked}
     if len(apart) < len(pool):
-        print(f"{name}, train: {len(pool) - len(apart)} problems are in a test set too and left out", file=sys.stderr)
-    return apart
+        left_out = f"{len(pool) - len(apart)} problems are in a test set too, or twice in the set, and left out"
+        print(f"{name}, train: {left_out}", file=sys.stderr)
+    return list(apart.values())[::-1]
 
 
 def problems(name: str, split: str, root: str | None) -> list[Problem]:
@@ -66,7 +67,7 @@ def problems(name: str, split: str, root: str | None) -> list[Problem]:
     try:
         kept = data.splits[split].keep
         read = [data.read(row, position) for position, row in enumerate(rows) if kept(row)]
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"data set '{name}', split '{split}': a row is not in its published form "
             f"({type(error).__name__}: {error}); restore it from its origin"

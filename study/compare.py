@@ -18,6 +18,7 @@ import pandas as pd
 from evaluation.table_files import read_cells
 from study.provenance import CLOCKS, content_hash
 from training.errors import UserError
+from training.json_files import read_object
 
 TIMED = {"cost.csv", "cost.md", "cost.tex"}  # tables
 KEYS = ("test", "decoding", "prompt", "sample")
@@ -25,11 +26,14 @@ MADE = ("data", "models", "thresholds")  # before any run
 
 
 def differences(ours: Path, theirs: Path, size: str) -> Iterator[str]:
-    """A sentence for each input, run and table that differs between two trees that hold `results/`, earliest first."""
+    """A sentence for each input, run and table of a size that differs between two trees, earliest first.
+
+    An input that one tree alone has needs no sentence: the ids of the size's runs depend on it.
+    """
     one, other = ours / "results", theirs / "results"
     for kind in MADE:
         yield from _folders(one / kind, other / kind)
-    for run in _names(one / "runs", other / "runs"):
+    for run in sorted(_runs(one, size) | _runs(other, size)):
         found = _run(one / "runs" / run, other / "runs" / run)
         if found:
             yield f"run {run}: {found}"
@@ -49,10 +53,20 @@ def _names(one: Path, other: Path) -> list[str]:
     return sorted({path.name for folder in (one, other) if folder.is_dir() for path in folder.iterdir()})
 
 
+def _runs(results: Path, size: str) -> set[str]:
+    """Ids of the runs that a size's tables rest on; none where they were not made."""
+    path = results / "built" / size / "collected" / "runs.json"
+    if not path.is_file():
+        return set()
+    return {run["run"] for run in read_object(path, {"runs": list}, f"build it again: make tables SIZE={size}")["runs"]}
+
+
 def _folders(one: Path, other: Path) -> Iterator[str]:
     """Inputs of the runs: by file."""
     for name in _names(one, other):
         left, right = one / name, other / name
+        if not (left.exists() and right.exists()):
+            continue
         files = _names(left, right) if left.is_dir() and right.is_dir() else [""]
         for file in files:
             found = None if file in CLOCKS else _file(left / file, right / file)

@@ -126,6 +126,15 @@ def trained_rows(size: Size) -> dict[str, int]:
     return rows
 
 
+def meetings(size: Size) -> int:
+    """Pairs of runs that a judge compares on every question: rows at equal seeds, references with all, and its control.
+
+    The control is the untrained student's response with an instruction to the judge against the same without it.
+    """
+    rows, seeds = sum(trained_rows(size).values()), len(size.seeds)
+    return seeds * rows * (rows - 1) // 2 + REFERENCES * seeds * rows + REFERENCES * (REFERENCES - 1) // 2 + 1
+
+
 def _memory(name: str, parts: dict[str, float], device: Device) -> Finding:
     total = sum(parts.values())
     shown = ", ".join(f"{part} {size / GB:.1f}" for part, size in parts.items() if size > 0.05 * GB)
@@ -143,10 +152,11 @@ def _hours(
     evaluate, tests, seeds = size.evaluate_of(name), len(size.pairs[name].tests), len(size.seeds)
     folders, training, measured = find_folders(tuple(size.methods_path)), 0.0, 0
     for method, count in rows.items():
-        needed = teacher.config if folders[method].declares.needs.teacher or train.kl_warmup else None
         seen = measured_update_s(name, method, train)
         measured += seen is not None
-        update = seen or update_s(student.config, needed, train, device)
+        asked = 1.0 if folders[method].declares.needs.teacher else train.kl_warmup / train.steps
+        with_teacher, alone = (update_s(student.config, model, train, device) for model in (teacher.config, None))
+        update = seen or asked * with_teacher + (1.0 - asked) * alone
         training += count * seeds * train.steps * update * train.processes  # hours of cards, not of waiting
     policies = sum(rows.values()) * seeds + 1
     generate = policies * generate_s(student.config, tests, evaluate, device)
@@ -186,8 +196,7 @@ def _judges(size: Size, known: Known, device: Device, hours: dict[str, float]) -
         if model.config is None:
             yield Finding("note", name, "judge", f"{judge.local.model}: size not known")
             continue
-        rows, tests = sum(trained_rows(size).values()) + REFERENCES, sum(len(p.tests) for p in size.pairs.values())
-        replies = rows * (rows - 1) * tests * judge.prompts  # every two rows on every question, in both orders
+        replies = meetings(size) * 2 * judge.prompts * sum(len(p.tests) for p in size.pairs.values())  # in both orders
         weight, batch = bytes_per(judge.local.dtype), judge.local.batch
         token_s = decoding_s(model.config, batch, device, weight)
         hours["judge"] = hours.get("judge", 0.0) + replies / batch * judge.local.max_new_tokens * token_s / HOUR

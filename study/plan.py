@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sources.architectures import published
 from sources.problems import check_all
+from sources.settings import ShadowModel
 from study.ablations import Ablated, ablate
 from study.code import code_hash, short_hash
 from study.config import ModelSource, Pair, Size, load_size
@@ -164,7 +166,8 @@ def _add_model(plan: Plan, name: str, source: ModelSource, data: str) -> str:
     makers = {"sources.smollm2": source.smollm2, "sources.shadow": source.shadow, "world.make_model": source.world}
     module, recipe = next((module, recipe) for module, recipe in makers.items() if recipe is not None)
     params = recipe.model_dump(mode="json")
-    model = f"{name}-{short_hash([params, data, code_hash(_file(module))])}"
+    shape = published()[recipe.of].model_dump(mode="json") if isinstance(recipe, ShadowModel) else None
+    model = f"{name}-{short_hash([params, data, code_hash(_file(module)), shape])}"
     plan.models[model] = Made(module, params, data)
     return f"results/models/{model}"
 
@@ -178,8 +181,8 @@ def _add_references(plan: Plan, pair: str, content: Pair) -> None:
     ids = plan.pairs[pair]
     found = [("teacher", "Teacher", ids["teacher"], -20), ("student", "Student before", ids["student"], -10)]
     for method, label, policy, place in found:
-        run = Run(f"{pair}-{method}-{short_hash([policy, ids['teacher']])}", pair, "reference", method, label,
-                  order=place, policy=policy)  # fmt: skip
+        known = short_hash([policy, ids["teacher"], ids["data"]])
+        run = Run(f"{pair}-{method}-{known}", pair, "reference", method, label, order=place, policy=policy)
         plan.runs[run.id] = run
     for control, label in CONTROLS.items():
         run = Run(f"{pair}-{control}-{short_hash(ids)}", pair, "control", control, label, order=900)

@@ -2,7 +2,7 @@
 
 On a processor with other instruction sets sums are rounded otherwise, and a sampled token can tip over. There a cell
 passes where the two 95 % intervals meet, or the estimates are within `CLOSE` of each other; rows and columns must be
-the same, and texts, counts and p-values are not compared.
+the same, a failed row fails in both, and other texts, counts and p-values are not compared.
 """
 
 from __future__ import annotations
@@ -71,6 +71,8 @@ def _cell(ours: dict[str, str], kept: dict[str, str], exact: bool) -> str | None
         return f"{where} against {' / '.join(kept[key] for key in ('row', 'group', 'column'))}"
     if ours["column"] == "runs":
         return None
+    if ("failed: " in ours["text"]) != ("failed: " in kept["text"]):
+        return f"{where}: {ours['text']} against {kept['text']}"
     if exact:
         unequal = next((key for key in kept if ours.get(key) != kept[key]), None)
         return f"{where}: {unequal} {ours.get(unequal)} against {kept[unequal]}" if unequal else None

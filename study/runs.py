@@ -50,7 +50,7 @@ def add_threshold(plan: Plan, pair: str, folders: dict[str, Folder], threshold: 
         run = method_runs(plan, pair, folders, "gkd", overrides, "threshold")[0]
         plan.runs.setdefault(run.id, run)
         content["run"] = run.id
-    name = f"{pair}-{short_hash(content)}"
+    name = f"{pair}-{short_hash([content, code_hash('study/threshold.py')])}"
     plan.thresholds[name] = content
     return name
 
@@ -73,7 +73,7 @@ def method_runs(
             usual = {name: setting.default for name, setting in folder.declares.settings.items()}
             varied = [name for name in usual if len(_values(own.get(name))) > 1 or settings[name] != usual[name]]
             shown = [folder.describe(settings, varied), _difference(threshold, plan.size.threshold)]
-            shown += [f"lr={rate:g}"] if len(_values(overrides.get("lr"))) > 1 else []
+            shown += [f"lr={rate:g}"] if isinstance(overrides.get("lr"), list) else []
             setting = ", ".join(text for text in shown if text)
             train = {**plan.size.train_of(pair).model_dump(), "lr": rate}
             runs += [_run(plan, pair, folder, settings, setting, train, seed, known) for seed in plan.size.seeds]

@@ -17,9 +17,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from evaluation.generate import failed_because
 from training.errors import UserError, cli
 from training.json_files import read_rows
+from training.outcome import failed_because
 from training.schema import Strict, read_params
 
 

@@ -60,7 +60,7 @@ class Trainer:
         """One update: statistics as plain numbers. Raises `TrainingFailed` on a non-finite loss."""
         s, own = self.settings, self.settings.questions // count()
         chosen = order(len(self.problems), s.questions, step, self.seed)[rank() * own :][:own]
-        problems = [self.problems[i] for i in chosen]
+        problems, teacher_s = [self.problems[i] for i in chosen], self.cost.teacher_s
         with Together(step + 1):
             with self.cost.timed("generate"):
                 rollouts, sampled = self._responses(problems, step)
@@ -73,7 +73,7 @@ class Trainer:
         with self.cost.timed("student"):
             row = mean_over_processes({**reward, "length": length, **statistics})
             norm = self._step(row, step)
-        self._count(rollouts, sampled)
+        self._count(rollouts, sampled, self.cost.teacher_s > teacher_s)
         return {**row, "grad_norm": norm}
 
     def _each(self, of_questions: list[T]) -> list[T]:
@@ -135,12 +135,14 @@ class Trainer:
         kl = batch.mean(batch.expectation(reverse_kl)).mean()
         return kl, {"kl": kl.item()}
 
-    def _count(self, rollouts: Rollouts, sampled: bool) -> None:
+    def _count(self, rollouts: Rollouts, sampled: bool, asked: bool) -> None:
+        """Tokens of an update; `asked`: whether the teacher ran over them (for GRPO it does in a warm-up alone)."""
         own = {"prompt": rollouts.prompt_mask.sum().item(), "response": rollouts.mask.sum().item()}
         prompt, response = (int(tokens) for tokens in sum_over_processes(own).values())
         self.cost.steps += 1
         self.cost.prompts += self.settings.questions
-        mix = self.method.teacher_mix
-        self.cost.count(prompt, response, *self.sizes, ("teacher" if mix == 1.0 else "student") if sampled else None)
+        mix, (student, teacher) = self.method.teacher_mix, self.sizes
+        by = ("teacher" if mix == 1.0 else "student") if sampled else None
+        self.cost.count(prompt, response, student, teacher if asked or by == "teacher" else None, by)
         if self.method.reads_budget or (sampled and 0.0 < mix < 1.0):
             self.cost.count_along(prompt + response, self.sizes[1] or 0)

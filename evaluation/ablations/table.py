@@ -31,10 +31,6 @@ def ablation_table(size: Collected, ablation: Ablation) -> Table:
     return table(size, ablation.name, ablation.title, WHAT, _columns(ablation), groups)
 
 
-def _group(test: Test, pair: str, axis: Axis) -> str:
-    return f"{test.title} (pair {pair}), {axis.label}"
-
-
 def _columns(ablation: Ablation) -> tuple[Column, ...]:
     other = any(own.reading != "mean" for axis in ablation.axes for p in axis.points for own in p.thresholds.values())
     return (

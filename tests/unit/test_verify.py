@@ -48,8 +48,16 @@ def trees(tmp_path: Path) -> tuple[Path, Path]:
                             "sound": np.nan}])  # fmt: skip
     scores.to_parquet(run / "eval-1" / "scores.parquet")
     write_table(results / "built" / "s" / "tables")
+    (results / "built" / "s" / "collected").mkdir()
+    (results / "built" / "s" / "collected" / "runs.json").write_text('{"runs": [{"run": "r-s0"}]}', encoding="utf-8")
     shutil.copytree(tmp_path / "one", tmp_path / "two")
     return tmp_path / "one", tmp_path / "two"
+
+
+def test_what_other_sizes_made_is_not_compared(trees: tuple[Path, Path]) -> None:
+    (trees[0] / "results" / "runs" / "other-s0").mkdir()
+    (trees[0] / "results" / "data" / "other").mkdir()
+    assert list(differences(*trees, "s")) == []
 
 
 def replaced(file: Path, old: str, new: str) -> None:

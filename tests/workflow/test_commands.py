@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from study.plan import make_plan
 from tests.unit.tiny_models import tiny_policy
 from tests.workflow.conftest import clone, run_in
 
@@ -54,6 +56,19 @@ def test_a_module_refuses_its_parameters(copy: Path) -> None:
     assert_refused(done, "error: --params: unknown key 'tran'; did you mean 'train'?")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert set(copy.rglob("*.jsonl")) == before
+
+
+@pytest.mark.parametrize(("given", "cards"), [((), 1), (("--resources", "gpu=3"), 3)])
+def test_where_there_is_a_card_jobs_take_turns_on_it(copy: Path, given: tuple[str, ...], cards: int) -> None:
+    stand_in = copy / "card" / "nvidia-smi"
+    stand_in.parent.mkdir(exist_ok=True)
+    stand_in.write_text("#!/bin/sh\n")
+    stand_in.chmod(0o755)
+    data = make_plan("smoke", None).pairs["micro"]["data"]
+    shutil.rmtree(copy / "results" / "data", ignore_errors=True)
+    command = ("snakemake", "--cores", "2", *given, "--config", "size=smoke", "--", f"results/data/{data}")
+    done = run_in(copy, *command, variables={"PATH": f"{stand_in.parent}:{os.environ['PATH']}"})
+    assert f'Provided resources: gpu=Resource("gpu", {cards})' in done.stderr
 
 
 def test_make_hands_its_variables_on_as_they_are(copy: Path) -> None:

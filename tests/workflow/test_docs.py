@@ -26,7 +26,7 @@ RUN = {
     "make tune": "make tune --dry-run && snakemake --dry-run --config size=tune -- results/built/tune/tuning",
     "cp -r methods/_template methods/mine": "cp -r methods/_template methods/mine",
     "snakemake --cores all results/tables": "snakemake --cores all --config size=smoke -- results/tables",
-    "snakemake --cores all --resources gpu=1 --config size=smoke -- results/tables runs": "",
+    "snakemake --cores all --resources gpu=3 --config size=smoke -- results/tables runs": "",
     "make ablations": "make ablations --dry-run && snakemake --dry-run --config size=micro -- ablations",
     "snakemake --cores all --config size=micro -- results/built/micro/ablations/phi": (
         "snakemake --dry-run --config size=micro -- results/built/micro/ablations/phi"
