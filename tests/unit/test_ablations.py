@@ -214,6 +214,13 @@ def test_a_mistake_is_one_clear_sentence(write: Any, change: Any, sentence: str)
     assert "\n" not in str(caught.value)
 
 
+def test_learning_rates_are_rows_of_their_own(write: Any) -> None:
+    rates = {"title": "t", "methods": {"cmdp": {"lr": [1e-4, 1e-3]}}}
+    plan = write(put("ablations", value={"rate": rates}))
+    settings = {plan.runs[run].setting for run in plan.ablations["rate"].runs}
+    assert settings == {"lr=0.0001", "lr=0.001"}
+
+
 def test_the_micro_pair_is_one_pair() -> None:
     """It is written in three sizes: recipe, data and training must agree, or runs would not be comparable."""
     sizes = {n: yaml.safe_load((ROOT / "config" / f"{n}.yaml").read_text()) for n in ("micro", "extended", "tune")}

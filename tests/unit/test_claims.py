@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -171,6 +172,36 @@ def test_a_failed_run_is_not_a_verdict(tmp_path: Path) -> None:
     table = claims_table(size, None)
     verdicts = {line.cells["verdict"] for _, lines in table.groups for line in lines}
     assert verdicts == {"not run"}
+
+
+def test_a_claim_about_all_rows_is_not_supported_by_those_that_are_left(tmp_path: Path) -> None:
+    def beyond(scores: pd.DataFrame) -> None:
+        _set(scores, "soft_lagrangian", "kl_mean", 0.9)
+        _set(scores, "cmdp", "kl_mean", 0.01)
+
+    _size(tmp_path, beyond)
+    content = json.loads((tmp_path / "runs.json").read_text(encoding="utf-8"))
+    gone = [run for run in content["runs"] if run["setting"] == "λ=1"]
+    for run in gone:
+        run.update(status="failed", why="nan")
+    (tmp_path / "runs.json").write_text(json.dumps(content), encoding="utf-8")
+    found = _decide("C1", read(tmp_path))
+    assert gone
+    assert found.verdict == "undecided"
+    assert found.where.endswith("; without GKD-GRPO λ=1 (failed: nan)")
+
+
+def test_a_verdict_never_contradicts_the_interval_beside_it(tmp_path: Path) -> None:
+    """Forty prompts of equal answers leave 8.8 points open, more than the margin, whatever a p-value of 0 says."""
+    write_collected(tmp_path, seeds=1, prompts=40, steps=2)
+    scores = pd.read_parquet(tmp_path / "scores.parquet")
+    for method in ("cmdp", "grpo"):
+        _set(scores, method, "correct", 1.0)
+    scores.to_parquet(tmp_path / "scores.parquet", index=False)
+    found = _decide("C3", read(tmp_path))
+    assert found.number is not None
+    assert found.number.low < -5.0
+    assert found.verdict == "undecided"
 
 
 def test_a_malformed_file_is_one_sentence(tmp_path: Path) -> None:

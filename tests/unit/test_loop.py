@@ -78,6 +78,17 @@ def test_costs_count_what_ran() -> None:
     assert distilled.cost.teacher_tokens == distilled.cost.student_tokens > 0
 
 
+def test_a_teacher_of_the_warm_up_is_counted_for_the_warm_up_alone() -> None:
+    made = trainer("grpo", kl_warmup=1, steps=3)
+    made.teacher = tiny.llama(2, vocab=len(build())).requires_grad_(False)
+    made.sizes = made.sizes[0], 1000
+    next(made.steps())
+    first = made.cost.teacher_tokens
+    list(made.steps(1))
+    assert first == made.cost.teacher_tokens > 0
+    assert made.cost.student_tokens > first
+
+
 @pytest.mark.parametrize(
     ("name", "student", "teacher"), [("gkd", 8, 2), ("seqkd", 6, 2), ("saute", 8, 4), ("sft", 6, 0)]
 )

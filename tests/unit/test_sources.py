@@ -132,6 +132,21 @@ def test_settings_that_cannot_be_met_are_one_sentence(root, given, sentence):
         problems.data_sets(settings(root, **given))
 
 
+def test_a_question_is_trained_on_or_validated_on_never_both(root, capsys):
+    path = root / CATALOGUE["gsm8k"].splits["train"].file
+    write(path, [row for row in made_up("gsm8k", 8, 8) for _ in range(2)])
+    found = problems.data_sets(settings(root))
+    questions = [p["question"] for name in ("validation", "train") for p in found[name]]
+    assert len(questions) == len(set(questions)) == 8
+    assert "8 problems are in a test set too, or twice in the set" in capsys.readouterr().err
+
+
+def test_a_row_of_another_form_is_one_sentence(root):
+    write(root / CATALOGUE["gsm8k"].splits["train"].file, [{"question": None, "answer": None}])
+    with pytest.raises(UserError, match="'gsm8k', split 'train': a row is not in its published form"):
+        problems.data_sets(settings(root))
+
+
 def test_a_missing_or_broken_file_is_named(root):
     for text, sentence in [("{", r"test\.jsonl is no valid JSON"), ("", "holds no rows"), ("{}", "published form")]:
         (root / "gsm8k" / "test.jsonl").write_text(text)

@@ -19,6 +19,7 @@ from training.errors import UserError
 RESPONSE = "test same, decoding sampled, prompt same-1, sample 0"
 HEADER = "group,row,column,unit,estimate,low,high,prompts,samples,seeds,text\n"
 CELL = '"Same, all",CMDP,fac,%,{0},{1},{2},40,2,1,"{0} [{1}, {2}]"\n'
+FAILED = '"Same, all",CMDP,fac,%,,,,,,,"failed: the loss is nan at step 3"\n'
 RUNS = ',Runs,runs,,,,,,,,"Runs: {0}."\n'
 
 
@@ -170,6 +171,14 @@ def test_tables_and_rows_that_are_missing_are_named(trees: tuple[Path, Path], tm
     (kept / reference.MADE_ON).unlink()
     with pytest.raises(UserError, match="make the reference again with --update"):
         reference.same_kind(kept)
+
+
+def test_a_row_that_failed_departs_on_any_processor(trees: tuple[Path, Path], tmp_path: Path) -> None:
+    tables, kept = trees[0] / "results/built/s/tables", tmp_path / "reference"
+    reference.update(tables, kept)
+    replaced(tables / "main.csv", CELL.format(50.0, 40.0, 60.0), FAILED)
+    (found,) = reference.departures(tables, kept, exact=False)
+    assert "failed: the loss is nan" in found
 
 
 def test_what_is_not_there_is_named_before_any_build(tmp_path: Path) -> None:
