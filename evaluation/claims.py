@@ -22,6 +22,8 @@ from evaluation import measures, paired
 from evaluation.certify import certify
 from evaluation.collected import Collected, Row, Test
 from evaluation.pairwise import win_rate_gap
+from evaluation.paper_numbers import is_papers
+from evaluation.paper_numbers import load as paper_numbers
 from evaluation.significance import ALPHA, holm
 from evaluation.statistics import Array, Estimate, bounded_interval, mean_interval, p_value, seed_interval
 from training.errors import UserError
@@ -97,7 +99,7 @@ def decide(claim: Claim, size: Collected, pair: str, theory: Path | None) -> Fin
     """The finding of one claim in one pair; `theory` is the folder that holds theory_statements.csv."""
     if claim.kind == "theory":
         return _theory(claim, theory)
-    if claim.pairs and pair not in claim.pairs:
+    if claim.pairs and not (pair in claim.pairs and is_papers(paper_numbers(), size, pair)):
         return _missing(f"needs a pair of the paper's models ({', '.join(claim.pairs)})")
     row = size.row(pair, claim.method)
     if row is None or row.gap:

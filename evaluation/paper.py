@@ -2,7 +2,7 @@
 
     python -m evaluation.paper --collected results/collected/micro --out paper_tables.md
 
-A paper setting counts as run when the collected size has a pair of its name (`qwen`, `llama`) with its test sets.
+A paper setting counts as run when the collected size has a pair of its name and its models, with its test sets.
 Any other size is another experiment: its main table follows, and its values are not comparable to the paper's.
 """
 
@@ -12,87 +12,16 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
-
-from pydantic import Field
 
 from evaluation import sources
-from evaluation.collected import Collected, Test, read
+from evaluation.collected import Collected, Pair, Test, read
+from evaluation.paper_numbers import Number, Paper, PaperRow, is_papers, load
 from evaluation.statistics import Estimate
 from evaluation.table_files import MISSING, Cell, to_markdown
 from evaluation.tables.main import MAIN_COLUMNS, main_cells, main_table
-from training.errors import UserError, cli
-from training.schema import Strict, parse
-from training.yaml_files import read_yaml
+from training.errors import cli
 
-NUMBERS = Path(__file__).parent / "paper_numbers.yaml"
 NOT_RUN = "not run: needs `config/paper.yaml` on one 80 GB GPU"
-
-
-class Number(Strict):
-    """One cell of the paper; `setting` or `test` is None where the source does not say."""
-
-    setting: str | None
-    test: str | None
-    method: str
-    metric: str
-    value: float
-    source: str
-    confidence: Literal["reported", "doubtful", "contradicted"]
-    note: str = ""
-
-
-class TableOf(Strict):
-    """A setting of the paper and the table that shows it."""
-
-    table: str
-    title: str
-
-
-class PaperRow(Strict):
-    """A row of the paper's tables: a method, for the soft Lagrangian at one lambda."""
-
-    method: str
-    title: str
-    setting: str = ""
-
-
-class About(Strict):
-    """The paper itself and its threshold d in nats."""
-
-    title: str
-    arxiv: str
-    threshold: float = Field(gt=0)
-
-
-class Paper(Strict):
-    """All of `paper_numbers.yaml`."""
-
-    paper: About
-    sources: dict[str, str]
-    settings: dict[str, TableOf]
-    tests: dict[str, str]
-    metrics: dict[str, str]
-    rows: list[PaperRow]
-    numbers: list[Number]
-
-
-def load(path: Path = NUMBERS) -> Paper:
-    """The paper's numbers; `UserError` where the file or a cell of it is not what it must be."""
-    paper = parse(Paper, read_yaml(path), str(path))
-    known = {
-        "setting": set(paper.settings),
-        "test": set(paper.tests),
-        "metric": set(paper.metrics),
-        "source": set(paper.sources),
-        "method": {row.method for row in paper.rows},
-    }
-    for number in paper.numbers:
-        for key, names in known.items():
-            value = getattr(number, key)
-            if value is not None and value not in names:
-                raise UserError(f"{path}: a number has the unknown {key} '{value}'; add it above or correct it")
-    return paper
 
 
 def document(paper: Paper, size: Collected) -> str:
@@ -109,7 +38,7 @@ def document(paper: Paper, size: Collected) -> str:
         parts.append(_state(paper, size, setting))
         for test in paper.tests:
             parts += [f"### {table.table}, {paper.tests[test]}", _lines(_comparison(paper, size, setting, test))]
-    parts += ["## Numbers that the sources do not place", _lines(_unplaced(paper)), _own(size), _runs(size)]
+    parts += ["## Numbers that the sources do not place", _lines(_unplaced(paper)), _own(paper, size), _runs(size)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -119,14 +48,19 @@ def _runs(size: Collected) -> str:
     return f"All of ours. {sources.line(ids, 'results/tables/sources.json')}"
 
 
+def _pair(paper: Paper, size: Collected, setting: str) -> Pair | None:
+    """The size's pair of the paper's models, None where it has none or one of that name with others."""
+    return size.pairs.get(setting) if is_papers(paper, size, setting) else None
+
+
 def _same(paper: Paper, size: Collected, setting: str) -> bool:
     """Whether the size has the paper's own setting: its models, its d and the mean reading."""
-    pair = size.pairs.get(setting)
+    pair = _pair(paper, size, setting)
     return pair is not None and pair.threshold.d == paper.paper.threshold and pair.reading == "mean"
 
 
 def _state(paper: Paper, size: Collected, setting: str) -> str:
-    pair = size.pairs.get(setting)
+    pair = _pair(paper, size, setting)
     if pair is None:
         return f"Ours: {NOT_RUN}."
     where = f"d = {pair.threshold.d:g} nats, {pair.reading} reading."
@@ -156,7 +90,7 @@ def _comparison(paper: Paper, size: Collected, setting: str, test: str) -> Itera
     yield ["", *heading]
     yield [":--", *["--:"] * len(heading)]
     for row in paper.rows:
-        ours = _ours(size, setting, test, row)
+        ours = _ours(paper, size, setting, test, row)
         theirs = {} if row.setting else known.get(row.method, {})  # no number with a known lambda has come down
         cells = []
         for key, parts in shown.items():
@@ -165,9 +99,9 @@ def _comparison(paper: Paper, size: Collected, setting: str, test: str) -> Itera
         yield [row.title, *cells]
 
 
-def _ours(size: Collected, setting: str, test: str, row: PaperRow) -> dict[str, Cell]:
+def _ours(paper: Paper, size: Collected, setting: str, test: str, row: PaperRow) -> dict[str, Cell]:
     """Our cells by column; a gap's reason in each where the row failed, none where it was not run."""
-    pair = size.pairs.get(setting)
+    pair = _pair(paper, size, setting)
     if pair is None or test not in {t.name for t in pair.tests}:
         return {}
     found = size.row(setting, row.method, row.setting or None)
@@ -211,10 +145,10 @@ def _unplaced(paper: Paper) -> Iterator[list[str]]:
             yield [*place, n.method, paper.metrics[n.metric], f"{n.value:g}", paper.sources[n.source], trust]
 
 
-def _own(size: Collected) -> str:
+def _own(paper: Paper, size: Collected) -> str:
     """The main table of the size at hand, said to be another setting where it is."""
     body = to_markdown(main_table(size)).rstrip("\n")
-    if set(size.pairs) & {"qwen", "llama"}:
+    if any(is_papers(paper, size, name) for name in size.pairs):
         return body
     warning = (
         f"The size `{size.size}` is another setting than the paper's (other models, other problems, other d): its "

@@ -39,13 +39,18 @@ def hypervolume(kl: Array, fac: Array, right: float) -> Array:
 
 
 def covered(size: Collected, rows: Sequence[Row], test: str) -> Estimate | None:
-    """Hypervolume of the rows of one method (its settings), bootstrapped over their common seeds and the prompts."""
+    """Hypervolume of the rows of one method (its settings), bootstrapped over their common seeds and the prompts.
+
+    None where that is not defined: no common seed, or a d of another reading than the mean KL of the box.
+    """
     kl = [size.scores(row, test, "kl_mean") for row in rows]
     fac = [size.scores(row, test, "correct") for row in rows]
     seeds = sorted(set.intersection(*(set(scores) for scores in (*kl, *fac)))) if rows else []
     if not seeds:
         return None
     many = len(rows)
+    if size.pairs[rows[0].pair].reading != "mean":
+        return None  # d is then no mean KL
     right = BOX * size.pairs[rows[0].pair].threshold.d
     scores = [np.stack([by_seed[seed] for seed in seeds]) for by_seed in (*kl, *fac)]
     return bootstrap_interval(scores, lambda means: hypervolume(means[:many], means[many:], right), within=(0.0, 1.0))

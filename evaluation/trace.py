@@ -88,15 +88,20 @@ def find(cell: str, tables: Path) -> Cell:
     column = pick(parts[-1], here, f"column of table '{name}'", table["headings"])
     runs = {entry["row"]: entry["runs"] for entry in table["rows"] if entry["group"] == group}
     others = union(found for label, found in runs.items() if label != row) if column in table["compared"] else ()
-    test = next((test for title, test in index["tests"].items() if group.startswith(title)), None)
+    test = next((test for title, test in index["tests"].items() if _of(group, title)), None)
     folders = {run: where["evaluation"] for run, where in index["runs"].items()}
     beside = [run for run in others if run not in runs[row]]
     return Cell(name, here[column], runs[row], beside, test, "greedy" if "greedy" in column else "sampled", folders)
 
 
+def _of(group: str, title: str) -> bool:
+    """Whether a group of lines is of the test set with this title; a title may begin like another one."""
+    return group == title or group.startswith(f"{title} (pair ")
+
+
 def _named(tests: dict[str, str], groups: list[str]) -> dict[str, str]:
     """Test sets by name, where only one group is of that test set."""
-    fitting = {test: list(dict.fromkeys(g for g in groups if g.startswith(title))) for title, test in tests.items()}
+    fitting = {test: list(dict.fromkeys(g for g in groups if _of(g, title))) for title, test in tests.items()}
     return {test: found[0] for test, found in fitting.items() if len(found) == 1}
 
 

@@ -58,10 +58,12 @@ def panels(size: Collected, over: str, per_step: Callable[[Row], float | None]) 
                 axis.fill_between(x, steps.min(), steps.max(), color=style.colour, alpha=0.13, lw=0)
         for axis, (_, title) in zip(line, PANELS, strict=True):
             axis.set(xlabel=over, title=title if len(size.pairs) == 1 else f"{title}, pair {name}")
-        line[1].set_ylim(0, max(line[1].get_ylim()[1], 1.15 * pair.threshold.d))
         line[2].set_ylim(-3, 103)
-        fold(line[1], "y", pair.threshold.d)
-        mark_level(line[1], pair.threshold.d)
+        line[1].set_ylim(bottom=0)
+        if pair.reading == "mean":  # else d is no KL per token
+            line[1].set_ylim(0, max(line[1].get_ylim()[1], 1.15 * pair.threshold.d))
+            fold(line[1], "y", pair.threshold.d)
+            mark_level(line[1], pair.threshold.d)
     return drawn
 
 

@@ -21,18 +21,18 @@ COLUMNS = (
     Column("volume", "Hypervolume %", "%", compared=True),
 )
 WHAT = (
-    "FAC (up is better) against mean KL (down is better), trained rows. Front: no other trained row has both a higher "
-    "FAC and a lower KL; else the row that dominates it, judged by the estimates. Right and within d: responses with "
-    f"the right answer whose divergence satisfies the constraint. Hypervolume: share of the box KL up to {BOX:g} d x "
-    "FAC up to 100 % that all settings of the method together dominate (printed once per method), 95 % bootstrap "
-    f"interval over common seeds and prompts. {INTERVALS}"
+    "FAC (up is better) against mean KL (down is better), trained rows. Front: no other row is at least as good "
+    "in both and better in one; else the row that dominates it, judged by the estimates. Right and within d: responses "
+    "with the right answer whose divergence satisfies the constraint. Hypervolume: share of the box KL up to "
+    f"{BOX:g} d x FAC up to 100 % that all settings of the method together dominate (printed once per method), 95 % "
+    f"bootstrap interval over common seeds and prompts. {INTERVALS}"
 )
 THRESHOLDS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)  # times d
 FEASIBLE = (
     f"Highest FAC in percent among a method's settings that keep at least {100 * TARGET:.0f} % of their sampled "
     "responses within the threshold (by the estimate, in the pair's reading), with the setting where the method has "
-    "several; none: no setting does. All rows were trained for their own constraint, not for these thresholds, and "
-    f"the best of several settings is chosen on these very responses. {INTERVALS}"
+    "several; none: no setting does; failed: all its runs did. All rows were trained for their own constraint, not for "
+    f"these thresholds, and the best of several settings is chosen on these very responses. {INTERVALS}"
 )
 
 
@@ -103,7 +103,7 @@ def _at(size: Collected, pair: str, test: Test, d: float) -> Line:
     for method in dict.fromkeys(row.method for row in size.rows(pair, "method")):
         rows = [row for row in size.rows(pair, "method") if row.method == method and row.finished]
         scored = [(found, row) for row in rows if (found := _feasible(size, row, test, d))]
-        line.cells[method] = "none"
+        line.cells[method] = "none" if rows else "failed"
         if scored:
             best, row = max(scored, key=lambda item: item[0].mean)
             line.cells[method] = percent(best)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from evaluation.paper_numbers import load
 from evaluation.table_files import Table, to_csv
 
 D = 0.2
@@ -89,7 +90,7 @@ def write_collected(
                 curves.append(_curves(rng, name, level, steps))
                 costs.append({"run": name, **_cost(rng)})
     folder.mkdir(parents=True, exist_ok=True)
-    index = {"size": "tiny", "title": "Synthetic size", "note": note, "pairs": {pair: _pair()}, "runs": runs}
+    index = {"size": "tiny", "title": "Synthetic size", "note": note, "pairs": {pair: _pair(pair)}, "runs": runs}
     (folder / "runs.json").write_text(json.dumps(index, ensure_ascii=False), encoding="utf-8")
     pd.concat(scores).to_parquet(folder / "scores.parquet", index=False)
     pd.concat(curves).to_parquet(folder / "curves.parquet", index=False)
@@ -97,10 +98,11 @@ def write_collected(
     return folder
 
 
-def _pair() -> dict[str, Any]:
+def _pair(name: str) -> dict[str, Any]:
+    known = load().settings.get(name)  # a pair of the paper's name has its models
     return {
-        "student": "student of the world",
-        "teacher": "teacher of the world",
+        "student": known.student if known else "student of the world",
+        "teacher": known.teacher if known else "teacher of the world",
         "reading": "mean",
         "tests": [{"name": key, "title": title} for key, title in TESTS.items()],
         "threshold": {"d": D, "source": "given"},

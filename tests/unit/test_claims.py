@@ -152,6 +152,14 @@ def test_numbers_of_the_paper_need_its_models_and_test_sets(tmp_path: Path) -> N
         assert decide(claim.model_copy(update={"value": value}), size, "qwen", None).verdict == verdict
 
 
+def test_numbers_of_the_paper_are_not_decided_by_other_models(tmp_path: Path) -> None:
+    _size(tmp_path, pair="qwen")
+    content = (tmp_path / "runs.json").read_text(encoding="utf-8").replace("Qwen2.5-Math-1.5B", "Qwen2.5-0.5B")
+    (tmp_path / "runs.json").write_text(content, encoding="utf-8")
+    found = _decide("C8", read(tmp_path), "qwen")
+    assert (found.verdict, found.where) == ("not run", "needs a pair of the paper's models (qwen, llama)")
+
+
 def test_a_range_is_met_missed_or_open(tmp_path: Path) -> None:
     size = _size(tmp_path, pair="qwen")
     claim = _claim("C8")

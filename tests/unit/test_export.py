@@ -72,7 +72,8 @@ def test_the_card_carries_scores_provenance_and_licence(size: Collected, tmp_pat
         "`teacher of the world`",
         "training seed | 1",
         "`world-1`",
-        "d | 0.2 nats",
+        "d of CS above | 0.2 nats",
+        "threshold trained for | ",
     ):
         assert said in card, said
     assert "prompt = 'say \"one\"\\n'" in card

@@ -11,6 +11,8 @@ import yaml
 
 from evaluation import measures, paper
 from evaluation.collected import read
+from evaluation.paper_numbers import NUMBERS, load
+from study.config import load_size
 from tests.unit.synthetic import write_collected
 from training.errors import UserError
 
@@ -20,7 +22,7 @@ def _section(text: str, title: str) -> str:
 
 
 def test_every_number_has_a_source_and_a_confidence() -> None:
-    known = paper.load()
+    known = load()
     assert len(known.numbers) == 27
     assert len({(n.setting, n.test, n.method, n.metric, n.source) for n in known.numbers}) == 27
     reported = [n for n in known.numbers if n.confidence == "reported"]
@@ -28,8 +30,25 @@ def test_every_number_has_a_source_and_a_confidence() -> None:
     assert all(n.source == "readers" for n in reported)
 
 
+def test_the_numbers_are_of_the_sizes_own_names() -> None:
+    known, pairs = load(), load_size("paper").pairs
+    assert {name: (p.student.pretrained, p.teacher.pretrained) for name, p in pairs.items()} == {
+        name: (setting.student, setting.teacher) for name, setting in known.settings.items()
+    }
+    assert known.tests.keys() == {test.name for pair in pairs.values() for test in pair.tests}
+
+
+def test_other_models_under_the_papers_name_are_another_setting(tmp_path: Path) -> None:
+    folder = write_collected(tmp_path, pair="qwen", prompts=5, steps=2)
+    content = (folder / "runs.json").read_text(encoding="utf-8").replace("Qwen2.5-Math-7B-Instruct", "Qwen2.5-1.5B")
+    (folder / "runs.json").write_text(content, encoding="utf-8")
+    text = paper.document(load(), read(folder))
+    assert text.count("not run: needs `config/paper.yaml`") == 2
+    assert "values are not comparable to the paper's" in text
+
+
 def test_the_papers_headline_stands_in_its_cell() -> None:
-    cell = {(n.setting, n.test, n.method, n.metric): n.value for n in paper.load().numbers}
+    cell = {(n.setting, n.test, n.method, n.metric): n.value for n in load().numbers}
     assert cell["qwen", "gsm8k", "cmdp", "cs"] == 94.99
     assert cell["qwen", "gsm8k", "grpo", "cs"] == 42.83
     assert cell["llama", "gsm8k", "cmdp", "fac"] == 38.36
@@ -47,7 +66,7 @@ def test_another_setting_is_not_put_beside_the_paper(tmp_path: Path) -> None:
 
 
 def test_unknown_cells_stay_blank(tmp_path: Path) -> None:
-    text = paper.document(paper.load(), read(write_collected(tmp_path, prompts=5, steps=2)))
+    text = paper.document(load(), read(write_collected(tmp_path, prompts=5, steps=2)))
     row = "| Mini-LLM | – | not run | – | not run | – | not run | – | not run | – | not run |"
     assert row in _section(text, "Table 1, GSM8K test")
     assert "| not said | MATH test | cmdp | FAC % | 25.78 |" in text
@@ -59,7 +78,7 @@ def test_a_pair_of_the_papers_name_stands_beside_it(tmp_path: Path) -> None:
     (folder / "runs.json").write_text(content, encoding="utf-8")
     scores = pd.read_parquet(folder / "scores.parquet")
     scores.assign(test=scores["test"].replace("same", "gsm8k")).to_parquet(folder / "scores.parquet", index=False)
-    text = paper.document(paper.load(), read(folder))
+    text = paper.document(load(), read(folder))
     section = _section(text, "Table 1, GSM8K test")
     assert re.search(r"\| Teacher \| 92\.27 \| [\d.]+ \[[\d.]+, [\d.]+\] \|", section)
     assert "| Mini-LLM | – | failed: loss became infinite at step 7 |" in section
@@ -74,7 +93,7 @@ def test_in_the_papers_own_setting_difference_and_verdict_stand_beside(tmp_path:
     scores = pd.read_parquet(folder / "scores.parquet")
     scores.assign(test=scores["test"].replace("same", "gsm8k")).to_parquet(folder / "scores.parquet", index=False)
     size = read(folder)
-    section = _section(paper.document(paper.load(), size), "Table 1, GSM8K test")
+    section = _section(paper.document(load(), size), "Table 1, GSM8K test")
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.strip().splitlines()]
     heading, _, *lines = rows
     assert heading.count("FAC % verdict") == heading.count("CS % difference") == 1
@@ -93,9 +112,9 @@ def test_in_the_papers_own_setting_difference_and_verdict_stand_beside(tmp_path:
 
 
 def test_a_number_of_an_unknown_method_is_refused(tmp_path: Path) -> None:
-    content = yaml.safe_load(paper.NUMBERS.read_text(encoding="utf-8"))
+    content = yaml.safe_load(NUMBERS.read_text(encoding="utf-8"))
     content["numbers"][0]["method"] = "ppo"
     path = tmp_path / "numbers.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     with pytest.raises(UserError, match="unknown method 'ppo'"):
-        paper.load(path)
+        load(path)
