@@ -70,7 +70,7 @@ ELSEWHERE = {
     ),
 }  # fmt: skip
 
-BENCHMARKS = ("trl", "divergence_in_trl", "parts", "divergence", "growth")
+BENCHMARKS = ("trl", "divergence_in_trl", "parts", "divergence", "workflow", "growth")
 
 # What no test can run, and why.
 NOT_HERE = {
