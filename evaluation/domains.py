@@ -56,5 +56,5 @@ def _resting_on(found: Estimate, shares: Array) -> Estimate:
 
 
 def _cut(found: Estimate) -> Estimate:
-    """The interval of what cannot be negative, ended at 0."""
-    return replace(found, low=max(found.low, 0.0))
+    """The interval of what cannot be negative, ended at 0; the teacher's KL to itself may be -1e-9 by its floor."""
+    return replace(found, low=min(max(found.low, 0.0), found.mean))
