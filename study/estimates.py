@@ -66,9 +66,10 @@ def training_memory(student: Config, teacher: Config, train: TrainSettings) -> d
     micro = min(train.micro_questions or questions, questions) * group
     micro = min(micro, max(train.micro_tokens or micro, group))
     own = 0 if half else 4 * count  # float32 gradients stay until the next update
+    outer = (4 + weight) * student.vocab_size * student.hidden_size  # sum of its gradient, and a chunk's part
     stages: list[dict[str, float]] = [
         {"gradients": weight * count, "activations": activations(student, micro, train),
-         "logits": 4 * LOGIT_COPIES * LOGITS},
+         "logits": 4 * LOGIT_COPIES * LOGITS + outer},
         {"gradients": 4 * count},
         {"gradients": own, "cache": weight * cache_numbers(student) * rows * length},
     ]  # fmt: skip
