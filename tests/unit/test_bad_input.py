@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import evaluation.claims
-import evaluation.paper
+import evaluation.paper_numbers
 from evaluation.sample_files import read_samples
 from evaluation.table_files import read_markdown
 from training.data import check_apart, read_problems
@@ -201,10 +201,10 @@ def test_claims(tmp_path: Path, text: str, told: str) -> None:
 
 
 def test_numbers_of_the_paper(tmp_path: Path) -> None:
-    text = evaluation.paper.NUMBERS.read_text()
+    text = evaluation.paper_numbers.NUMBERS.read_text()
     (tmp_path / "numbers.yaml").write_text(text.replace("metric: fac", "metric: fca", 1).replace("fac,", "fca,", 1))
-    assert "'fca'" in sentence(lambda: evaluation.paper.load(tmp_path / "numbers.yaml"))
-    assert "cannot be read" in sentence(lambda: evaluation.paper.load(tmp_path / "absent.yaml"))
+    assert "'fca'" in sentence(lambda: evaluation.paper_numbers.load(tmp_path / "numbers.yaml"))
+    assert "cannot be read" in sentence(lambda: evaluation.paper_numbers.load(tmp_path / "absent.yaml"))
 
 
 @pytest.mark.parametrize(
