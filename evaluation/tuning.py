@@ -11,6 +11,7 @@ written into the study's config by hand; this table says why.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def line(run: dict[str, Any], runs: Path, d: float) -> tuple[str, Line, float]:
     name = " ".join([run["label"], *shown])
     rate = f"{record['train']['lr']:g}"
     if record["status"] != "ok":
-        return name, Line(rate, gap=f"failed: {record['why']}"), -np.inf
+        return name, Line(rate, gap=f"failed: {record['why']}", runs=(run["run"],)), -np.inf
     measured = last_quarter(runs / run["run"] / "curves.jsonl")
     found: Estimate = mean_interval(objective(run["objective"], record["settings"], measured, d))
     cells: dict[str, Cell] = {
@@ -74,7 +75,7 @@ def line(run: dict[str, Any], runs: Path, d: float) -> tuple[str, Line, float]:
         "reward": mean_interval(measured["reward"]).scaled(100.0),
         "kl": mean_interval(measured["kl"]),
     }
-    return name, Line(rate, cells), found.mean
+    return name, Line(rate, cells, runs=(run["run"],)), found.mean
 
 
 def table(params: dict[str, Any], runs: Path) -> Table:
@@ -92,7 +93,7 @@ def table(params: dict[str, Any], runs: Path) -> Table:
     shown = []
     for name, lines in groups.items():
         best = max(value for _, value in lines)
-        starred = (Line(made.label + " *" * (value == best > -np.inf), made.cells, made.gap) for made, value in lines)
+        starred = (replace(made, label=made.label + " *" * (value == best > -np.inf)) for made, value in lines)
         shown.append((name, tuple(starred)))
     return Table("tuning", f"{TITLE}, size {params['size']}", CAPTION, COLUMNS, tuple(shown))
 

@@ -40,6 +40,7 @@ def test_the_best_rate_is_starred_and_a_failure_is_a_gap(tmp_path: Path) -> None
     assert name == "GRPO"
     assert [line.label for line in lines] == ["0.1 *", "0.1", "0.1"]
     assert lines[2].gap == "failed: nan"
+    assert [line.runs for line in lines] == [("a",), ("b",), ("c",)]
     params["pairs"]["q"] = params["pairs"]["p"]
     runs = [{"run": "a", **common}, {"run": "b", **common, "pair": "q"}]
     stars = {name: [line.label for line in lines] for name, lines in table({**params, "runs": runs}, tmp_path).groups}
