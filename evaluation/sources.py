@@ -34,11 +34,8 @@ def line(runs: Sequence[str], beside: str = BESIDE) -> str:
     return f"Runs: {len(runs)}, set {digest(runs)}, listed in {beside}."
 
 
-def of_tables(size: Collected, tables: Iterable[Table]) -> str:
-    """`sources.json` of a folder of tables: by table, group and row the run ids, and where each run's files are.
-
-    `compared` names the columns that also rest on the other rows of their group.
-    """
+def by_row(tables: Iterable[Table]) -> dict[str, Any]:
+    """Run ids by table, group and row; `compared` names the columns that also rest on the other rows of their group."""
     listed: dict[str, Any] = {}
     for table in tables:
         rows = [
@@ -49,10 +46,20 @@ def of_tables(size: Collected, tables: Iterable[Table]) -> str:
         compared = [column.key for column in table.columns if column.compared]
         headings = {column.heading: column.key for column in table.columns}
         listed[table.name] = {"set": digest(table.runs), "headings": headings, "compared": compared, "rows": rows}
+    return listed
+
+
+def of_tables(size: Collected, tables: Iterable[Table]) -> str:
+    """`sources.json` of a folder of tables: the run ids of every row, and where each run's files are."""
     content = {
         "size": size.size,
         "tests": {test.title: test.name for pair in size.pairs.values() for test in pair.tests},
         "runs": {run.run: {"row": run.name, "seed": run.seed, "evaluation": run.evaluation} for run in size.runs},
-        "tables": listed,
+        "tables": by_row(tables),
     }
+    return written(content)
+
+
+def written(content: dict[str, Any]) -> str:
+    """`sources.json` as text."""
     return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
