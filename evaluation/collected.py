@@ -56,6 +56,11 @@ class Pair(_Entry):
     tests: list[Test]
     regime: dict[str, Any] = {}
 
+    @property
+    def d_per_token(self) -> float | None:
+        """d as a mean KL per token, nats; None where it bounds another reading and so has no place on that axis."""
+        return self.threshold.d if self.reading == "mean" else None
+
 
 class Run(_Entry):
     """One run: a method at a setting and a training seed, or an untrained reference or control."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from evaluation.statistics import TAIL, Array, Estimate, complete, mean_interval, positive_interval
+from evaluation.statistics import TAIL, Array, Estimate, complete, mean_interval, not_negative, positive_interval
 
 
 def ratio_interval(total: ArrayLike, count: ArrayLike) -> Estimate:
@@ -30,7 +30,7 @@ def ratio_interval(total: ArrayLike, count: ArrayLike) -> Estimate:
     linear = ratio + (over - ratio * under) / under.mean()
     if over.min() < 0.0:
         return _resting_on(mean_interval(linear), np.abs(over))
-    return _cut(_resting_on(positive_interval(linear), over))
+    return not_negative(_resting_on(positive_interval(linear), over))
 
 
 def tail_mean_interval(y: ArrayLike, share: float) -> Estimate:
@@ -42,7 +42,7 @@ def tail_mean_interval(y: ArrayLike, share: float) -> Estimate:
     values = complete(y)
     at = float(np.quantile(values, 1.0 - share, method="inverted_cdf"))
     beyond = np.maximum(values - at, 0.0)
-    return _cut(_resting_on(positive_interval(at + beyond / share), beyond))
+    return not_negative(_resting_on(positive_interval(at + beyond / share), beyond))
 
 
 def _resting_on(found: Estimate, shares: Array) -> Estimate:
@@ -53,8 +53,3 @@ def _resting_on(found: Estimate, shares: Array) -> Estimate:
     wider = float(special.stdtrit(fewer, 1.0 - TAIL) / special.stdtrit(every, 1.0 - TAIL))
     low, high = (found.mean + wider * (end - found.mean) for end in (found.low, found.high))
     return replace(found, low=low, high=high)
-
-
-def _cut(found: Estimate) -> Estimate:
-    """The interval of what cannot be negative, ended at 0; the teacher's KL to itself may be -1e-9 by its floor."""
-    return replace(found, low=min(max(found.low, 0.0), found.mean))

@@ -46,11 +46,9 @@ def covered(size: Collected, rows: Sequence[Row], test: str) -> Estimate | None:
     kl = [size.scores(row, test, "kl_mean") for row in rows]
     fac = [size.scores(row, test, "correct") for row in rows]
     seeds = sorted(set.intersection(*(set(scores) for scores in (*kl, *fac)))) if rows else []
-    if not seeds:
+    d = size.pairs[rows[0].pair].d_per_token if rows else None
+    if not seeds or d is None:
         return None
-    many = len(rows)
-    if size.pairs[rows[0].pair].reading != "mean":
-        return None  # d is then no mean KL
-    right = BOX * size.pairs[rows[0].pair].threshold.d
+    many, right = len(rows), BOX * d
     scores = [np.stack([by_seed[seed] for seed in seeds]) for by_seed in (*kl, *fac)]
     return bootstrap_interval(scores, lambda means: hypervolume(means[:many], means[many:], right), within=(0.0, 1.0))

@@ -159,6 +159,14 @@ def positive_interval(y: ArrayLike) -> Estimate:
     return replace(found, low=max(found.low, 0.0), high=high)
 
 
+def not_negative(found: Estimate) -> Estimate:
+    """The interval of what cannot be negative, ended at 0, or at the estimate where rounding has that below 0.
+
+    An interval that does not exist (NaN) stays so.
+    """
+    return replace(found, low=min(max(found.low, 0.0), found.mean))
+
+
 def _skew_shift(prompts: Array) -> float:
     """Johnson's correction of a 97.5 % upper t bound: skewness * error * (1 + 2 t^2) / (6 sqrt(P)), at least 0."""
     count, deviation = len(prompts), float(prompts.std())

@@ -51,7 +51,7 @@ rule tables:
         "../environment.yml"
     threads: 1
     params:
-        code=code_hash("evaluation/tables/__main__.py", "evaluation/claims.yaml"),
+        code=code_hash("evaluation/tables/__main__.py", "evaluation/claims.yaml", "evaluation/paper_numbers.yaml"),
     shell:
         "python -m evaluation.tables --collected {input.collected} --theory {input.theory}"
         " --out {output.tables} --quality {output.quality} 2> {log}"

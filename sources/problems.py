@@ -49,11 +49,14 @@ def _asked_split(test: str, train: str) -> str:
 def _apart(pool: list[Problem], tests: dict[str, list[Problem]], name: str) -> list[Problem]:
     """The training problems whose question is in no test set, each question once; what is left out is said."""
     asked = {problem["question"] for found in tests.values() for problem in found}
-    apart = {problem["question"]: problem for problem in reversed(pool) if problem["question"] not in asked}
+    apart: dict[str, Problem] = {}
+    for problem in pool:
+        if problem["question"] not in asked:
+            apart.setdefault(problem["question"], problem)
     if len(apart) < len(pool):
         left_out = f"{len(pool) - len(apart)} problems are in a test set too, or twice in the set, and left out"
         print(f"{name}, train: {left_out}", file=sys.stderr)
-    return list(apart.values())[::-1]
+    return list(apart.values())
 
 
 def problems(name: str, split: str, root: str | None) -> list[Problem]:

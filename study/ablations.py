@@ -45,7 +45,7 @@ def _axis(plan: Plan, folders: dict[str, Folder], method: str, overrides: dict[s
     setting = folders[method].declares.settings.get(varied[0])
     points = []
     for value in overrides[varied[0]]:
-        row = {**overrides, varied[0]: [value] if varied[0] == "lr" else value}  # as a list it is shown in the row
+        row = {**overrides, varied[0]: [value]}  # as a list: what varies is shown in the row
         runs = [run for pair in plan.size.pairs for run in method_runs(plan, pair, folders, method, row, where)]
         for run in runs:
             plan.runs.setdefault(run.id, run)

@@ -41,8 +41,8 @@ def draw(size: Collected, ablation: Ablation) -> Drawn:
         for panel in column:
             panel.set_ylim(low, high)
     for panel, (pair, _) in zip(axes[:, [key for key, _ in PANELS].index("kl")], lines, strict=True):
-        if size.pairs[pair].reading == "mean":
-            style.fold(panel, "y", size.pairs[pair].threshold.d)
+        if (d := size.pairs[pair].d_per_token) is not None:
+            style.fold(panel, "y", d)
     gaps = [f"{axis.setting}={p.label} ({p.row.gap})" for _, axis in lines for p in axis.points if p.row.gap]
     text = caption(size, f"{WHAT} Not drawn: {', '.join(gaps)}." if gaps else WHAT, shown)
     drawn = finish(figure, axes, ablation.title, text, len(tests))

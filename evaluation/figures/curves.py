@@ -60,10 +60,10 @@ def panels(size: Collected, over: str, per_step: Callable[[Row], float | None]) 
             axis.set(xlabel=over, title=title if len(size.pairs) == 1 else f"{title}, pair {name}")
         line[2].set_ylim(-3, 103)
         line[1].set_ylim(bottom=0)
-        if pair.reading == "mean":  # else d is no KL per token
-            line[1].set_ylim(0, max(line[1].get_ylim()[1], 1.15 * pair.threshold.d))
-            fold(line[1], "y", pair.threshold.d)
-            mark_level(line[1], pair.threshold.d)
+        if pair.d_per_token is not None:
+            line[1].set_ylim(top=max(line[1].get_ylim()[1], 1.15 * pair.d_per_token))
+            fold(line[1], "y", pair.d_per_token)
+            mark_level(line[1], pair.d_per_token)
     return drawn
 
 

@@ -39,11 +39,11 @@ def panels(size: Collected, *kinds: str) -> tuple[Figure, Any, list[Estimate], i
         for axis, test in zip(line, pair.tests, strict=False):
             drawn = points(axis, size, size.rows(name, *kinds), test, look)
             axis.set(title=test.title, xlabel="mean KL per token (nats)")
-            if pair.reading == "mean":  # else d is no KL per token
-                axis.update_datalim([(pair.threshold.d, axis.dataLim.y0)])
+            if pair.d_per_token is not None:
+                axis.update_datalim([(pair.d_per_token, axis.dataLim.y0)])
                 axis.autoscale_view()
-                fold(axis, "x", pair.threshold.d)
-                mark_threshold(axis, pair.threshold.d)
+                fold(axis, "x", pair.d_per_token)
+                mark_threshold(axis, pair.d_per_token)
             shown += drawn.values()
             labels |= drawn.keys()
         for unused in line[len(pair.tests) :]:

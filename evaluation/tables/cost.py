@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from evaluation.collected import Collected
 from evaluation.significance import cost_resolution
-from evaluation.statistics import Estimate, seed_interval
+from evaluation.statistics import not_negative, seed_interval
 from evaluation.table_files import Cell, Column, Table
 from evaluation.tables.layout import Group, row_line, table
 
@@ -41,13 +39,8 @@ def cost_table(size: Collected) -> Table:
             cells: dict[str, Cell] = {}
             for column, unit in COSTS:
                 values = costs.loc[runs, column.key].dropna().to_numpy(dtype=float) * unit
-                cells[column.key] = _at_least_0(seed_interval(values)) if len(values) else None
+                cells[column.key] = not_negative(seed_interval(values)) if len(values) else None
             lines.append(row_line(row, cells, row.gap))
         groups.append((f"Pair {pair}", tuple(lines)))
     what, columns = f"{WHAT} {cost_resolution(size)}", tuple(column for column, _ in COSTS)
     return table(size, "cost", "Training cost", what, columns, groups)
-
-
-def _at_least_0(cost: Estimate) -> Estimate:
-    """No cost is negative; an interval that does not exist (NaN) stays so."""
-    return replace(cost, low=max(cost.low, 0.0))
