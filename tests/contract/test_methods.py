@@ -19,7 +19,7 @@ from training.method import Method
 from training.rollout import Rollouts
 
 LENGTHS = [4, 1, 6, 2, 3, 0, 6, 1]
-TOLERANCE = {"rtol": 2e-3, "atol": 2e-6}
+TOLERANCE = 2e-6  # of the largest entry, and of 1: what rounding in float32 may add to any entry
 
 pytestmark = pytest.mark.needs_loss
 
@@ -51,9 +51,14 @@ def loss_and_gradient(
     return loss.detach(), tiny.gradients(student, loss)
 
 
+def close(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Equal up to rounding: entries of a gradient are sums that cancel, with errors of the largest one's size."""
+    return torch.allclose(a, b, rtol=2e-3, atol=TOLERANCE * max(1.0, b.abs().max().item()))
+
+
 def expect_same(folder: Folder, what: str, found: tuple[torch.Tensor, ...], expected: tuple[torch.Tensor, ...]) -> None:
     for name, a, b in zip(("loss", "gradient"), found, expected, strict=True):
-        assert torch.allclose(a, b, **TOLERANCE), (
+        assert close(a, b), (
             f"{folder.path / 'method.py'}: the {name} changes with {what} (by up to {(a - b).abs().max():.2g}); "
             "use batch.mean for token means, batch.mask for sums, and couple rows of one group only"
         )
@@ -115,10 +120,10 @@ def test_micro_batches_of_whole_groups_add_up(folder: Folder) -> None:
     expect_same(folder, "the split into micro-batches", mean, loss_and_gradient(folder, usual()))
 
 
-@pytest.mark.parametrize("chunk_elements", [1, 50])
-def test_vocabulary_chunks_change_nothing(folder: Folder, chunk_elements: int) -> None:
-    pieces = loss_and_gradient(folder, usual(), chunk_elements=chunk_elements)
-    expect_same(folder, "the size of chunks", pieces, loss_and_gradient(folder, usual()))
+@pytest.mark.parametrize("tile", [1, 4])
+def test_vocabulary_tiles_change_nothing(folder: Folder, tile: int) -> None:
+    pieces = loss_and_gradient(folder, usual(), tile=tile)
+    expect_same(folder, "the number of tokens whose logits exist at a time", pieces, loss_and_gradient(folder, usual()))
 
 
 def test_prompt_tokens_do_not_count(folder: Folder) -> None:
@@ -134,7 +139,7 @@ def test_prompt_tokens_do_not_count(folder: Folder) -> None:
         batch._teacher = student if folder.declares.needs.teacher else None
         found.append((make(folder).loss(batch)[0].detach(),))
     for a, b in zip(*found, strict=True):
-        assert torch.allclose(a, b, **TOLERANCE), f"{folder.path / 'method.py'}: prompt tokens take part in the loss"
+        assert close(a, b), f"{folder.path / 'method.py'}: prompt tokens take part in the loss"
 
 
 def test_the_teacher_gets_no_gradient(folder: Folder) -> None:
