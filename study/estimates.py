@@ -18,7 +18,8 @@ UTILISATION = 0.4  # of the card's peak in forward and backward passes
 BANDWIDTH_SHARE = 0.6  # of the memory bandwidth while decoding
 LAYER_S = 0.9e-3  # seconds that transformers needs to start the kernels of one layer, per decoded token
 RESERVE = 1.5e9  # bytes of CUDA context and fragments
-LOGITS = 2**24  # elements in a chunk of logits (training.batch.CHUNK_ELEMENTS)
+LOGIT_ROWS = 256  # tokens whose logits exist at a time, of student and teacher (training.chunks.LEAST_ROWS)
+LOGITS = 2**24  # logits of which divergences are computed at a time (training.chunks.LARGE_SLICE)
 LOGIT_COPIES = 10  # float32 tensors of that size in a forward and backward pass of a divergence
 HOUR = 3600.0
 
@@ -66,10 +67,11 @@ def training_memory(student: Config, teacher: Config, train: TrainSettings) -> d
     micro = min(train.micro_questions or questions, questions) * group
     micro = min(micro, max(train.micro_tokens or micro, group))
     own = 0 if half else 4 * count  # float32 gradients stay until the next update
-    outer = (4 + weight) * student.vocab_size * student.hidden_size  # sum of its gradient, and a chunk's part
+    outer = (4 + weight) * student.vocab_size * student.hidden_size  # sum of its gradient, and a tile's part
+    tile = 2 * weight * max(LOGITS, LOGIT_ROWS * student.vocab_size)
     stages: list[dict[str, float]] = [
         {"gradients": weight * count, "activations": activations(student, micro, train),
-         "logits": 4 * LOGIT_COPIES * LOGITS + outer},
+         "logits": tile + 4 * LOGIT_COPIES * LOGITS + outer},
         {"gradients": 4 * count},
         {"gradients": own, "cache": weight * cache_numbers(student) * rows * length},
     ]  # fmt: skip

@@ -35,15 +35,13 @@ def rollouts(prompt_lengths: list[int], lengths: list[int], vocab: int = 11, see
     return Rollouts(prompt * prompt_mask, prompt_mask, torch.where(mask, response, PAD), mask, mask.any(1))
 
 
-def batch(
-    seed: int = 0, chunk_elements: int = 2**24, student: LlamaForCausalLM | None = None, questions: int = 2
-) -> Batch:
+def batch(seed: int = 0, tile: int | None = None, student: LlamaForCausalLM | None = None, questions: int = 2) -> Batch:
     """Eight rows (four per question) of uneven length with mixed rewards."""
     rolled = rollouts([3, 3, 3, 3, 5, 5, 5, 5], [4, 1, 6, 2, 3, 5, 6, 1], seed=seed)
     rewards = torch.tensor([1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0])
     group = torch.arange(questions).repeat_interleave(8 // questions)
     student = student or llama(1)
-    return Batch(rolled, rewards, group, student, llama(2).requires_grad_(False), chunk_elements=chunk_elements)
+    return Batch(rolled, rewards, group, student, llama(2).requires_grad_(False), tile=tile)
 
 
 def full_log_probs(model: LlamaForCausalLM, rolled: Rollouts) -> torch.Tensor:

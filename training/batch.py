@@ -10,14 +10,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from training.budget import budgeted
-from training.chunks import in_chunks
-from training.divergence import Integrand, at_floor, log_policy, reverse_kl, with_floor
+from training.chunks import Asked, Output, per_token, tile_rows, weighted_sum
+from training.divergence import Integrand, at_floor, reverse_kl, with_floor
 from training.following import positions
 from training.models import decoder, head, recomputing
 from training.policy_gradient import mean_over_tokens
 from training.rollout import Rollouts
-
-CHUNK_ELEMENTS = 2**24  # logits held at a time (tokens x vocabulary): 64 MiB in float32
 
 
 class Batch:
@@ -28,7 +26,7 @@ class Batch:
     `teacher_logp` `(B, T)`; `expectation(f)` `(B, T)`. Values outside the mask are 0.
 
     The student runs forward once, the teacher at most once and only if it is asked for. Logits exist for one
-    chunk of tokens at a time (`training/chunks.py`).
+    tile of tokens at a time (`training/chunks.py`), of `tile` tokens if it is given.
     """
 
     def __init__(
@@ -39,11 +37,11 @@ class Batch:
         student: PreTrainedModel,
         teacher: PreTrainedModel | None,
         old_logp: Tensor | None = None,
-        chunk_elements: int = CHUNK_ELEMENTS,
+        tile: int | None = None,
     ) -> None:
         self.rollouts, self.rewards, self.group, self.mask = rollouts, rewards, group, rollouts.mask
         self._student, self._teacher, self._old_logp = student, teacher, old_logp
-        self._chunk_elements = chunk_elements
+        self._tile = tile
         self._teacher_logp: Tensor | None = None
         self._logp: Tensor | None = None
         self.teacher_seconds = 0.0
@@ -53,6 +51,11 @@ class Batch:
         """Shared vocabulary: ids that both models have."""
         widths = [head(m).weight.shape[0] for m in (self._student, self._teacher) if m is not None]
         return min(widths)
+
+    @property
+    def _rows(self) -> int:
+        """Tokens whose logits exist at a time."""
+        return tile_rows(self._width) if self._tile is None else self._tile
 
     @cached_property
     def _student_hidden(self) -> Tensor:
@@ -99,34 +102,55 @@ class Batch:
         self._teacher_logp = teacher_logp.detach()
         return value
 
+    def mean_expectation(self, integrand: Integrand) -> Tensor:
+        """Mean over rows of the mean over each response's tokens of `expectation(integrand)`, a scalar with gradient.
+
+        The same number and gradient, in two thirds of the products with a large vocabulary, since the weight of each
+        token is known beforehand. For losses that need nothing else of the vocabulary.
+        """
+        if len(self._student_hidden) <= self._rows or not torch.is_grad_enabled():
+            return self.mean(self.expectation(integrand)).mean()
+        weights = (self.mask / (self.mask.sum(1, keepdim=True).clamp(min=1) * self.rollouts.size))[self.mask]
+        return weighted_sum(self._asked(integrand), self._pi, weights)
+
     def mean(self, values: Tensor) -> Tensor:
         """Mean of `(B, T)` values over each response's tokens, `(B,)`."""
         return mean_over_tokens(values, self.mask)
 
     def _per_token(self, integrand: Integrand | None, *given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        student = self._student_hidden
-        teacher = self._teacher_hidden if integrand is not None else student.detach()
-        tokens = self.rollouts.response[self.mask]
-        others = (teacher, tokens, *(values.detach()[self.mask][:, None] for values in given))
-        rows = max(1, self._chunk_elements // self._width)
-        results = in_chunks(partial(self._values, integrand), head(self._student), self._width, student, others, rows)
+        results = per_token(self._asked(integrand, *given), self._pi)
         logp, teacher_logp, value = map(self._unpack, results)
         return logp, teacher_logp, value
 
-    def _values(
-        self, integrand: Integrand | None, logits: Tensor, teacher: Tensor, tokens: Tensor, *given: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Of some tokens: log-probability under the student and under the teacher, and the expectation."""
-        log_pi = log_policy(logits)
-        logp = log_pi.gather(1, tokens[:, None])[:, 0]
-        if integrand is None or self._teacher is None:
-            return logp, logp.detach(), logp.detach()
-        with torch.no_grad():
-            log_mu = with_floor(log_policy(head(self._teacher)(teacher), self._width)).to(log_pi.dtype)
-        return logp, log_mu.gather(1, tokens[:, None])[:, 0], integrand(log_pi, log_mu, *given).sum(1)
+    @property
+    def _pi(self) -> Output:
+        return self._output(self._student, self._student_hidden)
+
+    def _asked(self, integrand: Integrand | None, *given: Tensor) -> Asked:
+        mu = None if integrand is None else self._output(self._teacher, self._teacher_hidden)
+        others = (self.rollouts.response[self.mask], *(values.detach()[self.mask][:, None] for values in given))
+        return Asked(partial(_values, integrand), mu, others, self._rows)
+
+    def _output(self, model: PreTrainedModel, hidden: Tensor) -> Output:
+        """Hidden states with the model's output layer, cut to the shared ids."""
+        layer, width = head(model), self._width
+        if len(layer.weight) == width:
+            return Output(hidden, layer.weight, layer.bias)
+        return Output(hidden, layer.weight[:width], None if layer.bias is None else layer.bias[:width])
 
     def _unpack(self, packed: Tensor) -> Tensor:
         return packed.new_zeros(self.mask.shape).masked_scatter(self.mask, packed)
+
+
+def _values(
+    integrand: Integrand | None, log_pi: Tensor, log_mu: Tensor | None, tokens: Tensor, *given: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of some tokens: log-probability under the student and under the (floored) teacher, and the expectation."""
+    logp = log_pi.gather(1, tokens[:, None])[:, 0]
+    if integrand is None or log_mu is None:
+        return logp, logp.detach(), logp.detach()
+    log_mu = with_floor(log_mu).to(log_pi.dtype)
+    return logp, log_mu.gather(1, tokens[:, None])[:, 0], integrand(log_pi, log_mu, *given).sum(1)
 
 
 def hidden_states(model: PreTrainedModel, rollouts: Rollouts) -> Tensor:

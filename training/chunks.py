@@ -1,78 +1,216 @@
-"""Values of each token that need its whole vocabulary, without ever holding the logits of all tokens."""
+"""Values of each token that need its whole vocabulary, without ever holding the logits of all tokens.
+
+Tokens are taken in pieces of two sizes. The products with the output layers are fast with many rows, so the tokens of a
+tile share them; their logits lie in one buffer for each model, which the next tile uses again. What comes after passes
+many times over the same numbers, which is fast while they stay in a processor's cache: it is done for a slice of the
+tile at a time, and the gradient of a slice's logits takes their place in the buffer.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import linear
 
-PerToken = Callable[..., tuple[Tensor, ...]]  # f(logits (n, V), others of n rows each ...): tensors of n values
+from training.divergence import log_policy
+
+TILE = 2**24  # logits of a tile (tokens x vocabulary), 64 MiB in float32, and as many of the teacher
+LEAST_ROWS = 256  # of a tile, whatever the vocabulary: with fewer the products take up to half as long again
+SLICE = 2**18  # logits of a slice on a CPU: some copies of them stay in a core's cache
+LARGE_SLICE = 2**24  # elsewhere, where many small kernels would take longer than what they compute
+
+# f(log pi (n, V), log mu (n, V) or None, others of n rows ...): values (n,) of n tokens. The first is of pi alone;
+# where mu is None the others mean nothing.
+PerToken = Callable[..., tuple[Tensor, ...]]
 
 
-def in_chunks(
-    f: PerToken, head: nn.Linear, width: int, hidden: Tensor, others: Sequence[Tensor], rows: int
-) -> tuple[Tensor, ...]:
-    """`f(logits, *others)` of N tokens, each `(N,)`, at most `rows` tokens at a time.
+class Output(NamedTuple):
+    """Hidden states `(N, H)` of N tokens and the layer that makes logits of them: weight `(V, H)`, bias `(V,)`."""
 
-    `logits` are the first `width` ids of `head(hidden)`, `hidden` `(N, H)`; the `others` have N rows and no gradient.
-    With one chunk autograd keeps what it needs. With several nothing as wide as the vocabulary outlives its chunk: the
-    backward pass makes the logits again, and adds each chunk's part to one gradient of the head, in float32 or better.
+    hidden: Tensor
+    weight: Tensor
+    bias: Tensor | None
+
+    def of(self, index: Tensor) -> Output:
+        """The same of some of the tokens."""
+        return self._replace(hidden=self.hidden[index])
+
+    def buffer(self, rows: int) -> Tensor:
+        """Room for the logits of so many tokens."""
+        return self.hidden.new_empty(min(rows, len(self.hidden)), len(self.weight))
+
+    def logits(self, rows: slice, buffer: Tensor) -> Tensor:
+        """Logits of some rows, in the buffer."""
+        hidden, into = self.hidden[rows], buffer[: rows.stop - rows.start]
+        if self.bias is None:
+            return torch.mm(hidden, self.weight.T, out=into)
+        return torch.addmm(self.bias, hidden, self.weight.T, out=into)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of N tokens: `f` of the student's policy, the teacher's `mu` and `others` (N rows, no gradient)."""
+
+    f: PerToken
+    mu: Output | None
+    others: tuple[Tensor, ...]
+    rows: int  # tokens of a tile; where there are no more, autograd keeps what it needs and nothing is made twice
+
+    def of(self, index: Tensor, with_teacher: bool) -> Asked:
+        """The same of some of the tokens."""
+        mu = self.mu.of(index) if self.mu and with_teacher else None
+        return replace(self, mu=mu, others=tuple(values[index] for values in self.others))
+
+
+def tile_rows(width: int) -> int:
+    """Tokens of a tile by the size of the vocabulary."""
+    return max(LEAST_ROWS, TILE // width)
+
+
+def per_token(asked: Asked, pi: Output) -> tuple[Tensor, ...]:
+    """`f` of all tokens: values `(N,)` each, with gradient in `pi`.
+
+    In pieces, logits are made again in the backward pass: six products of all tokens with a vocabulary. Those of tokens
+    without gradient are left out, and the teacher's where only f's first value has one.
     """
-    weight: Tensor = head.weight
-    bias: Tensor | None = head.bias
-    if len(weight) > width:
-        weight, bias = weight[:width], None if bias is None else bias[:width]
-    if len(hidden) <= rows:
-        return f(linear(hidden, weight, bias), *others)
-    results: tuple[Tensor, ...] = _InChunks.apply(f, rows, hidden, weight, bias, *others)
-    return results
+    if len(pi.hidden) > asked.rows:
+        results: tuple[Tensor, ...] = _PerToken.apply(asked, *pi)
+        return results
+    with torch.no_grad():
+        log_mu = None if asked.mu is None else log_policy(linear(*asked.mu))
+    return asked.f(log_policy(linear(*pi)), log_mu, *asked.others)
 
 
-class _InChunks(torch.autograd.Function):
-    """`in_chunks` for several chunks."""
+def weighted_sum(asked: Asked, pi: Output, weights: Tensor) -> Tensor:
+    """Sum over tokens of `weights` `(N,)` times f's last value, with gradient in `pi`; always in pieces.
+
+    Value and gradient are made together, since the weights are known: four products in place of six.
+    """
+    total: Tensor = _WeightedSum.apply(asked, weights, *pi)
+    return total
+
+
+class _PerToken(torch.autograd.Function):
+    """`per_token` in pieces."""
 
     @staticmethod
-    def forward(
-        ctx: Any, f: PerToken, rows: int, hidden: Tensor, weight: Tensor, bias: Tensor | None, *others: Tensor
-    ) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, asked: Asked, *pi: Tensor) -> tuple[Tensor, ...]:
         """Values of all tokens; only the inputs are kept."""
-        ctx.f, ctx.rows = f, rows
-        ctx.save_for_backward(hidden, weight, bias, *others)
-        ctx.set_materialize_grads(False)  # a value that the loss leaves out costs nothing in the backward pass
-        results = [f(linear(piece, weight, bias), *rest) for piece, *rest in _pieces(rows, hidden, *others)]
-        return tuple(torch.cat(parts) for parts in zip(*results, strict=True))
+        ctx.asked = asked
+        ctx.save_for_backward(*pi)
+        ctx.set_materialize_grads(False)  # a value that the loss leaves out costs nothing
+        pieces = (piece for tile in _tiles(asked, Output(*pi)) for piece in _slices(asked, tile))
+        return _joined([asked.f(log_policy(logits), *rest) for _, logits, rest in pieces])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         """Gradients of hidden states, weight and bias."""
-        hidden, weight, bias, *others = ctx.saved_tensors
-        used = {i: gradient for i, gradient in enumerate(gradients) if gradient is not None}
-        to_weight, to_bias = _zeros(weight), None if bias is None else _zeros(bias)
-        to_hidden = []
-        for piece, *rest in _pieces(ctx.rows, hidden, *used.values(), *others):
-            given = dict(zip(used, rest, strict=False))
-            to_logits = _to_logits(ctx.f, linear(piece, weight, bias), rest[len(used) :], given)
-            to_hidden.append(to_logits @ weight)
-            _add_product(to_weight, to_logits.T, piece)
-            if to_bias is not None:
-                to_bias += to_logits.sum(0)
-        to_bias = None if to_bias is None else to_bias.to(bias.dtype)
-        return None, None, torch.cat(to_hidden), to_weight.to(weight.dtype), to_bias, *(None for _ in others)
+        total = _Total(Output(*ctx.saved_tensors))
+        joint = total.tokens_of(gradients[1:])
+        alone = total.tokens_of(gradients[:1]) & ~joint
+        for chosen, given in ((joint, gradients), (alone, gradients[:1])):
+            if chosen.any():
+                total.add(ctx.asked, chosen.nonzero()[:, 0], given)
+        return None, *total.gradients()
 
 
-def _pieces(rows: int, *values: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    return zip(*(v.split(rows) for v in values), strict=True)
+class _WeightedSum(torch.autograd.Function):
+    """`weighted_sum` in pieces."""
+
+    @staticmethod
+    def forward(ctx: Any, asked: Asked, weights: Tensor, *pi: Tensor) -> Tensor:
+        """The sum; its gradient is kept."""
+        total, every = _Total(Output(*pi)), torch.arange(len(weights), device=weights.device)
+        values = total.add(asked, every, (None, None, weights))
+        ctx.save_for_backward(*total.gradients())
+        return (weights * values[-1]).sum()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """What was made before, times the sum's own gradient."""
+        return None, None, *(None if g is None else g * gradient for g in ctx.saved_tensors)
 
 
-def _to_logits(f: PerToken, logits: Tensor, others: Sequence[Tensor], gradients: dict[int, Tensor]) -> Tensor:
-    """Gradient of the logits from that of some of f's values, by their place."""
+class _Total:
+    """Gradients of hidden states, weight and bias; the latter two are summed in float32 or better."""
+
+    def __init__(self, pi: Output) -> None:
+        self.pi, self.hidden = pi, torch.zeros_like(pi.hidden)
+        self.weight, self.bias = _zeros(pi.weight), None if pi.bias is None else _zeros(pi.bias)
+
+    def tokens_of(self, gradients: Sequence[Tensor | None]) -> Tensor:
+        """Which tokens have one of these gradients `(N,)` that is not 0."""
+        found = torch.zeros(len(self.hidden), dtype=torch.bool, device=self.hidden.device)
+        for gradient in gradients:
+            found |= False if gradient is None else gradient != 0
+        return found
+
+    def add(self, asked: Asked, index: Tensor, gradients: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
+        """Add the part of the tokens `index`, from gradients `(N,)` of f's first values; returns f's values of them."""
+        pi, asked = self.pi.of(index), asked.of(index, with_teacher=len(gradients) > 1)
+        given, found = [None if g is None else g[index] for g in gradients], []
+        for tile in _tiles(asked, pi):
+            for at, logits, rest in _slices(asked, tile):
+                found.append(_to_gradient(asked.f, logits, rest, [None if g is None else g[at] for g in given]))
+            self.hidden[index[tile.rows]] = tile.logits @ pi.weight
+            _add_product(self.weight, tile.logits.T, pi.hidden[tile.rows])
+            if self.bias is not None:
+                self.bias += tile.logits.sum(0)
+        return _joined(found)
+
+    def gradients(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Of hidden states, weight and bias, in the types of these."""
+        dtype = self.pi.weight.dtype
+        return self.hidden, self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype)
+
+
+class _Tile(NamedTuple):
+    """Some of the tokens: their places, and their logits under student and teacher."""
+
+    rows: slice
+    logits: Tensor
+    mu: Tensor | None
+
+
+def _tiles(asked: Asked, pi: Output) -> Iterator[_Tile]:
+    """All tokens in turn; the logits of one tile lie where those of the one before did."""
+    count, mu = len(pi.hidden), asked.mu
+    ours = pi.buffer(asked.rows)
+    theirs = None if mu is None else mu.buffer(asked.rows)
+    for start in range(0, count, asked.rows):
+        rows = slice(start, min(start + asked.rows, count))
+        yield _Tile(rows, pi.logits(rows, ours), None if mu is None or theirs is None else mu.logits(rows, theirs))
+
+
+def _slices(asked: Asked, tile: _Tile) -> Iterator[tuple[slice, Tensor, tuple[Tensor | None, ...]]]:
+    """Of each slice of a tile: the tokens' places, a view of their logits, and what f takes beside the student's."""
+    count, width = tile.logits.shape
+    size = max(1, (SLICE if tile.logits.device.type == "cpu" else LARGE_SLICE) // width)
+    for start in range(0, count, size):
+        part = slice(start, min(start + size, count))
+        at = slice(tile.rows.start + part.start, tile.rows.start + part.stop)
+        log_mu = None if tile.mu is None else log_policy(tile.mu[part])
+        yield at, tile.logits[part], (log_mu, *(values[at] for values in asked.others))
+
+
+def _to_gradient(
+    f: PerToken, logits: Tensor, rest: Sequence[Tensor | None], gradients: Sequence[Tensor | None]
+) -> tuple[Tensor, ...]:
+    """Puts the logits' gradient, from those of f's first values, in their place; returns f's values."""
     with torch.enable_grad():
-        results = f(logits.requires_grad_(), *others)
-    places = [i for i in gradients if results[i].requires_grad]
-    return torch.autograd.grad([results[i] for i in places], logits, [gradients[i] for i in places])[0]
+        leaf = logits.detach().requires_grad_()
+        results = f(log_policy(leaf), *rest)
+    pairs = [(r, g) for r, g in zip(results, gradients, strict=False) if g is not None and r.requires_grad]
+    logits.copy_(torch.autograd.grad([r for r, _ in pairs], leaf, [g for _, g in pairs])[0])
+    return tuple(result.detach() for result in results)
+
+
+def _joined(values: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    return tuple(torch.cat(parts) for parts in zip(*values, strict=True))
 
 
 def _zeros(parameter: Tensor) -> Tensor:

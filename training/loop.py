@@ -132,7 +132,7 @@ class Trainer:
     def _loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
         if step >= self.settings.kl_warmup:
             return self.method.loss(batch)
-        kl = batch.mean(batch.expectation(reverse_kl)).mean()
+        kl = batch.mean_expectation(reverse_kl)
         return kl, {"kl": kl.item()}
 
     def _count(self, rollouts: Rollouts, sampled: bool, asked: bool) -> None:

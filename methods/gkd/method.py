@@ -28,5 +28,5 @@ class Method(Base):
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """Mean over rows of the mean divergence per response token."""
-        divergence = batch.mean(batch.expectation(self.integrand)).mean()
+        divergence = batch.mean_expectation(self.integrand)
         return divergence, {"divergence": divergence.item()}

@@ -28,14 +28,26 @@ def test_values_and_gradients_match_the_reference() -> None:
     torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("chunk_elements", [1, 40, 10_000])
-def test_chunk_size_changes_nothing(chunk_elements: int) -> None:
+@pytest.mark.parametrize("tile", [1, 3, 1000])
+def test_tiles_change_nothing(tile: int) -> None:
     student = tiny.llama(1)
-    whole, pieces = tiny.batch(student=student), tiny.batch(student=student, chunk_elements=chunk_elements)
+    whole, pieces = tiny.batch(student=student), tiny.batch(student=student, tile=tile)
     torch.testing.assert_close(pieces.expectation(reverse_kl), whole.expectation(reverse_kl))
     a = tiny.gradients(student, whole.expectation(reverse_kl).sum() + whole.logp.sum())
     b = tiny.gradients(student, pieces.expectation(reverse_kl).sum() + pieces.logp.sum())
     torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("tile", [1, 3, 1000])
+def test_the_mean_expectation_is_the_mean_of_the_expectation(tile: int) -> None:
+    student = tiny.llama(1)
+    batch, whole = tiny.batch(student=student, tile=tile), tiny.batch(student=student)
+    found, expected = batch.mean_expectation(reverse_kl), whole.mean(whole.expectation(reverse_kl)).mean()
+    torch.testing.assert_close(found, expected)
+    ours, theirs = (tiny.gradients(student, 2 * mean) for mean in (found, expected))
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+    with torch.no_grad():
+        torch.testing.assert_close(batch.mean_expectation(reverse_kl), expected)
 
 
 def test_teacher_against_itself_is_zero() -> None:
