@@ -1,6 +1,9 @@
-"""(d) The exact divergence in chunks against the naive way: all logits of both models held, one autograd graph.
+"""(d) The exact divergence in pieces against the naive way: all logits of both models held, one autograd graph.
 
-    python -m benchmarks.divergence --side chunked --vocabulary 1024 --rows 8 --length 512 --device cpu --dtype float32
+Two ways of ours: `mean`, where the weight of every token is known beforehand (GKD, a warm-up), and `each`, where the
+loss decides it from the divergences (CMDP); here all tokens have a gradient, the most that `each` can have to do.
+
+    python -m benchmarks.divergence --side mean --vocabulary 1024 --rows 8 --length 512 --device cpu --dtype float32
 
 prints the bytes that one forward and backward pass of a side needs beyond what is there before it. On the CPU that is a
 high-water mark of the process, so each side has a process of its own.
@@ -32,6 +35,8 @@ STATUS = Path("/proc/self/status")  # of Linux; elsewhere memory is measured on 
 VOCABULARIES = (1024, 16_384, 151_936)
 HIDDEN = 896  # of Qwen2.5-0.5B, whose vocabulary is the last of these
 ROWS, LENGTH, PROMPT = 8, 512, 8
+SIDES = ("mean", "each", "naive")
+WEIGHTS_ARE = {"mean": "weights known", "each": "weights from the values"}
 COPIES = 6  # float32 tensors of all logits that the naive way holds at its peak, about
 WEIGHTS = 7  # the same of weights of the output or input, with gradients
 TIMED_ELEMENTS = 2**25  # logits in a timed pass; above it fewer rows, since the naive way alone would take minutes
@@ -39,15 +44,16 @@ TIMED_ELEMENTS = 2**25  # logits in a timed pass; above it fewer rows, since the
 
 @dataclass(frozen=True)
 class Sides:
-    """Both ways, each a forward and a backward pass whose gradients are left on the student."""
+    """The ways, each a forward and a backward pass whose gradients are left on the student."""
 
     student: LlamaForCausalLM
-    chunked: Callable[[], object]
+    mean: Callable[[], object]
+    each: Callable[[], object]
     naive: Callable[[], object]
 
 
 def sides(vocabulary: int, rows: int, length: int, bench: Bench) -> Sides:
-    """Forward and backward pass of the mean reverse KL of `rows` responses, by either way."""
+    """Forward and backward pass of the mean reverse KL of `rows` responses, by each of the ways."""
     width = 64 if bench.quick else HIDDEN
     shape = Shape("head", width, 1, 128, vocabulary, length, width, 128)
     student, teacher = llama(shape, bench, 1), llama(shape, bench, 2, teacher=True)
@@ -55,9 +61,15 @@ def sides(vocabulary: int, rows: int, length: int, bench: Bench) -> Sides:
         parameter.grad = torch.zeros_like(parameter)
     rollouts = random_rollouts(vocabulary, rows, length, bench)
 
-    def chunked() -> Tensor:
+    def batch() -> Batch:
         zeros = torch.zeros(rows, device=bench.device)
-        return Batch(rollouts, zeros, zeros.long(), student, teacher).expectation(reverse_kl).mean()
+        return Batch(rollouts, zeros, zeros.long(), student, teacher)
+
+    def mean() -> Tensor:
+        return batch().mean_expectation(reverse_kl)
+
+    def each() -> Tensor:
+        return batch().expectation(reverse_kl).mean()
 
     def naive() -> Tensor:
         prompt, response = (rollouts.prompt, rollouts.prompt_mask), (rollouts.response, rollouts.mask)
@@ -73,7 +85,7 @@ def sides(vocabulary: int, rows: int, length: int, bench: Bench) -> Sides:
 
         return work
 
-    return Sides(student, updated(chunked), updated(naive))
+    return Sides(student, updated(mean), updated(each), updated(naive))
 
 
 def random_rollouts(vocabulary: int, rows: int, length: int, bench: Bench) -> Rollouts:
@@ -125,33 +137,43 @@ def rows_that_fit(vocabulary: int, length: int, bench: Bench) -> int:
 
 
 def measure(bench: Bench) -> list[Row]:
-    """One row of time and one of memory for each vocabulary."""
+    """Rows of time and of memory for each vocabulary and way."""
     times, memory, length = [], [], 64 if bench.quick else LENGTH
     for vocabulary in VOCABULARIES[1:2] if bench.quick else VOCABULARIES:
         fit = rows_that_fit(vocabulary, length, bench)
         timed = max(1, min(fit, TIMED_ELEMENTS // (length * vocabulary)))
-        both = sides(vocabulary, timed, length, bench)
-        rounds = alternate([both.chunked, both.naive], bench, 10.0)
-        del both  # its memory is needed below
+        all_ways = sides(vocabulary, timed, length, bench)
+        rounds = alternate([getattr(all_ways, side) for side in SIDES], bench, 20.0)
+        del all_ways  # its memory is needed below
         torch.cuda.empty_cache()
-        times.append(_row("time", vocabulary, timed, length, rounds, 1.0))
+        times += _rows("time", vocabulary, timed, length, rounds, 1.0)
         if bench.device.type == "cpu" and not STATUS.is_file():
             continue
-        bytes_each = [float(peak_apart(side, vocabulary, fit, length, bench)) for side in ("chunked", "naive")]
+        bytes_each = tuple(float(peak_apart(side, vocabulary, fit, length, bench)) for side in SIDES)
         target = 1 / 8 if (vocabulary, fit) == (VOCABULARIES[-1], ROWS) else None
-        memory.append(_row("peak memory", vocabulary, fit, length, [tuple(bytes_each)], target))
+        memory += _rows("peak memory", vocabulary, fit, length, [bytes_each], target)
     return times + memory
 
 
-def _row(what: str, vocabulary: int, rows: int, length: int, rounds: Rounds, target: float | None) -> Row:
-    labels = {"chunked / naive": what, "vocabulary": f"{vocabulary:,}", "batch": f"{rows} x {length}"}
-    return Row(labels, rounds, target, unit="bytes" if what == "peak memory" else "s")
+def _rows(what: str, vocabulary: int, rows: int, length: int, rounds: Rounds, target: float | None) -> list[Row]:
+    """A row for each way of ours; the naive one is last in a round."""
+    labels = {"vocabulary": f"{vocabulary:,}", "batch": f"{rows} x {length}"}
+    unit = "bytes" if what == "peak memory" else "s"
+    return [
+        Row(
+            {"in pieces / naive": f"{what}, {WEIGHTS_ARE[side]}", **labels},
+            [(r[i], r[-1]) for r in rounds],
+            target,
+            unit,
+        )
+        for i, side in enumerate(SIDES[:-1])
+    ]
 
 
 def main() -> None:
     """Command line of one side's memory."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--side", choices=("chunked", "naive"), required=True)
+    parser.add_argument("--side", choices=SIDES, required=True)
     for name in ("vocabulary", "rows", "length"):
         parser.add_argument(f"--{name}", type=int, required=True)
     parser.add_argument("--device", required=True)
