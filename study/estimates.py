@@ -18,8 +18,8 @@ UTILISATION = 0.4  # of the card's peak in forward and backward passes
 BANDWIDTH_SHARE = 0.6  # of the memory bandwidth while decoding
 LAYER_S = 0.9e-3  # seconds that transformers needs to start the kernels of one layer, per decoded token
 RESERVE = 1.5e9  # bytes of CUDA context and fragments
-LOGIT_ROWS = 256  # tokens whose logits exist at a time, of student and teacher (training.chunks.LEAST_ROWS)
-LOGITS = 2**24  # logits of which divergences are computed at a time (training.chunks.LARGE_SLICE)
+LOGIT_ROWS = 512  # tokens whose logits exist at a time, of student and teacher (training.chunks.LEAST_ROWS)
+LOGITS = 2**24  # logits up to which all exist at once (training.chunks.TILE); in a tile they are never so many
 LOGIT_COPIES = 10  # float32 tensors of that size in a forward and backward pass of a divergence
 HOUR = 3600.0
 

@@ -53,9 +53,9 @@ class Batch:
         return min(widths)
 
     @property
-    def _rows(self) -> int:
-        """Tokens whose logits exist at a time."""
-        return tile_rows(self._width) if self._tile is None else self._tile
+    def _rows(self) -> int | None:
+        """Tokens whose logits exist at a time; None: all."""
+        return tile_rows(len(self._student_hidden), self._width) if self._tile is None else self._tile
 
     @cached_property
     def _student_hidden(self) -> Tensor:
@@ -108,7 +108,7 @@ class Batch:
         The same number and gradient, in two thirds of the products with a large vocabulary, since the weight of each
         token is known beforehand. For losses that need nothing else of the vocabulary.
         """
-        if len(self._student_hidden) <= self._rows or not torch.is_grad_enabled():
+        if self._rows is None or not torch.is_grad_enabled():
             return self.mean(self.expectation(integrand)).mean()
         weights = (self.mask / (self.mask.sum(1, keepdim=True).clamp(min=1) * self.rollouts.size))[self.mask]
         return weighted_sum(self._asked(integrand), self._pi, weights)

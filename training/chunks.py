@@ -19,9 +19,11 @@ from torch.nn.functional import linear
 from training.divergence import log_policy
 
 TILE = 2**24  # logits of a tile (tokens x vocabulary), 64 MiB in float32, and as many of the teacher
-LEAST_ROWS = 256  # of a tile, whatever the vocabulary: with fewer the products take up to half as long again
+LEAST_ROWS = (
+    512  # of a tile, whatever the vocabulary: with fewer, products and the sum of the weight's gradient slow down
+)
 SLICE = 2**18  # logits of a slice on a CPU: some copies of them stay in a core's cache
-LARGE_SLICE = 2**24  # elsewhere, where many small kernels would take longer than what they compute
+LARGE_SLICE = 2**22  # elsewhere, where many small kernels would take longer than what they compute
 
 # f(log pi (n, V), log mu (n, V) or None, others of n rows ...): values (n,) of n tokens. The first is of pi alone;
 # where mu is None the others mean nothing.
@@ -41,7 +43,7 @@ class Output(NamedTuple):
 
     def buffer(self, rows: int) -> Tensor:
         """Room for the logits of so many tokens."""
-        return self.hidden.new_empty(min(rows, len(self.hidden)), len(self.weight))
+        return self.hidden.new_empty(rows, len(self.weight))
 
     def logits(self, rows: slice, buffer: Tensor) -> Tensor:
         """Logits of some rows, in the buffer."""
@@ -58,7 +60,7 @@ class Asked:
     f: PerToken
     mu: Output | None
     others: tuple[Tensor, ...]
-    rows: int  # tokens of a tile; where there are no more, autograd keeps what it needs and nothing is made twice
+    rows: int | None  # tokens of a tile; None: all at once, autograd keeps what it needs and nothing is made twice
 
     def of(self, index: Tensor, with_teacher: bool) -> Asked:
         """The same of some of the tokens."""
@@ -66,9 +68,9 @@ class Asked:
         return replace(self, mu=mu, others=tuple(values[index] for values in self.others))
 
 
-def tile_rows(width: int) -> int:
-    """Tokens of a tile by the size of the vocabulary."""
-    return max(LEAST_ROWS, TILE // width)
+def tile_rows(tokens: int, width: int) -> int | None:
+    """Tokens of a tile, by their number and the size of the vocabulary; None where one tile holds them all."""
+    return None if tokens * width <= TILE else max(LEAST_ROWS, TILE // width)
 
 
 def per_token(asked: Asked, pi: Output) -> tuple[Tensor, ...]:
@@ -77,7 +79,7 @@ def per_token(asked: Asked, pi: Output) -> tuple[Tensor, ...]:
     In pieces, logits are made again in the backward pass: six products of all tokens with a vocabulary. Those of tokens
     without gradient are left out, and the teacher's where only f's first value has one.
     """
-    if len(pi.hidden) > asked.rows:
+    if asked.rows is not None:
         results: tuple[Tensor, ...] = _PerToken.apply(asked, *pi)
         return results
     with torch.no_grad():
@@ -179,10 +181,10 @@ class _Tile(NamedTuple):
 def _tiles(asked: Asked, pi: Output) -> Iterator[_Tile]:
     """All tokens in turn; the logits of one tile lie where those of the one before did."""
     count, mu = len(pi.hidden), asked.mu
-    ours = pi.buffer(asked.rows)
-    theirs = None if mu is None else mu.buffer(asked.rows)
-    for start in range(0, count, asked.rows):
-        rows = slice(start, min(start + asked.rows, count))
+    size = min(asked.rows or count, count)
+    ours, theirs = pi.buffer(size), None if mu is None else mu.buffer(size)
+    for start in range(0, count, size):
+        rows = slice(start, min(start + size, count))
         yield _Tile(rows, pi.logits(rows, ours), None if mu is None or theirs is None else mu.logits(rows, theirs))
 
 

@@ -19,7 +19,7 @@ from study.facts import Facts, facts
 from study.pair_checks import Finding, data_findings, pair_findings
 from study.vocabulary import Vocabulary
 from tests.tiny import llama
-from training.chunks import LARGE_SLICE, LEAST_ROWS, TILE
+from training.chunks import LEAST_ROWS, TILE
 from training.errors import UserError
 from training.schema import parse
 from training.settings import TrainSettings
@@ -135,7 +135,7 @@ def test_memory_is_the_sum_of_its_parts() -> None:
     full = training_memory(student, teacher, settings(dtype="float32", gradient_checkpointing=False))
     assert full["optimiser"] == 8 * count
     assert sum(full.values()) > DEVICES["h100_80gb"].memory
-    assert (LOGITS, LOGIT_ROWS) == (LARGE_SLICE, LEAST_ROWS) == (TILE, LEAST_ROWS)
+    assert (LOGITS, LOGIT_ROWS) == (TILE, LEAST_ROWS)
 
 
 def test_memory_knows_the_engine() -> None:
