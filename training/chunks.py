@@ -105,8 +105,11 @@ class _PerToken(torch.autograd.Function):
         ctx.asked = asked
         ctx.save_for_backward(*pi)
         ctx.set_materialize_grads(False)  # a value that the loss leaves out costs nothing
-        pieces = (piece for tile in _tiles(asked, Output(*pi)) for piece in _slices(asked, tile))
-        return _joined([asked.f(log_policy(logits), *rest) for _, logits, rest in pieces])
+        found = _Found(len(pi[0]))
+        for tile in _tiles(asked, Output(*pi)):
+            for at, logits, rest in _slices(asked, tile):
+                found.put(at, asked.f(log_policy(logits), *rest))
+        return tuple(found.values)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -154,20 +157,36 @@ class _Total:
     def add(self, asked: Asked, index: Tensor, gradients: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
         """Add the part of the tokens `index`, from gradients `(N,)` of f's first values; returns f's values of them."""
         pi, asked = self.pi.of(index), asked.of(index, with_teacher=len(gradients) > 1)
-        given, found = [None if g is None else g[index] for g in gradients], []
+        given, found = [None if g is None else g[index] for g in gradients], _Found(len(index))
         for tile in _tiles(asked, pi):
             for at, logits, rest in _slices(asked, tile):
-                found.append(_to_gradient(asked.f, logits, rest, [None if g is None else g[at] for g in given]))
+                found.put(at, _to_gradient(asked.f, logits, rest, [None if g is None else g[at] for g in given]))
             self.hidden[index[tile.rows]] = tile.logits @ pi.weight
             _add_product(self.weight, tile.logits.T, pi.hidden[tile.rows])
             if self.bias is not None:
                 self.bias += tile.logits.sum(0)
-        return _joined(found)
+        return tuple(found.values)
 
     def gradients(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """Of hidden states, weight and bias, in the types of these."""
         dtype = self.pi.weight.dtype
         return self.hidden, self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype)
+
+
+class _Found:
+    """f's values of `count` tokens, each written where it belongs.
+
+    A small tensor kept from every slice would cut up a CPU's heap, so that the next slice finds no room in it.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count, self.values = count, list[Tensor]()
+
+    def put(self, at: slice, results: Sequence[Tensor]) -> None:
+        """Those of the tokens `at`."""
+        self.values = self.values or [result.new_empty(self.count) for result in results]
+        for value, result in zip(self.values, results, strict=True):
+            value[at] = result
 
 
 class _Tile(NamedTuple):
@@ -209,10 +228,6 @@ def _to_gradient(
     pairs = [(r, g) for r, g in zip(results, gradients, strict=False) if g is not None and r.requires_grad]
     logits.copy_(torch.autograd.grad([r for r, _ in pairs], leaf, [g for _, g in pairs])[0])
     return tuple(result.detach() for result in results)
-
-
-def _joined(values: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-    return tuple(torch.cat(parts) for parts in zip(*values, strict=True))
 
 
 def _zeros(parameter: Tensor) -> Tensor:
