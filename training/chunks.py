@@ -19,9 +19,7 @@ from torch.nn.functional import linear
 from training.divergence import log_policy
 
 TILE = 2**24  # logits of a tile (tokens x vocabulary), 64 MiB in float32, and as many of the teacher
-LEAST_ROWS = (
-    512  # of a tile, whatever the vocabulary: with fewer, products and the sum of the weight's gradient slow down
-)
+LEAST_ROWS = 512  # of a tile, whatever the vocabulary: with fewer, products and the weight's gradient slow down
 SLICE = 2**18  # logits of a slice on a CPU: some copies of them stay in a core's cache
 LARGE_SLICE = 2**22  # elsewhere, where many small kernels would take longer than what they compute
 
