@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -32,6 +31,7 @@ from training.divergence import reverse_kl
 from training.rollout import Rollouts
 
 STATUS = Path("/proc/self/status")  # of Linux; elsewhere memory is measured on CUDA only
+MEMORY = Path("/proc/meminfo")
 VOCABULARIES = (1024, 16_384, 151_936)
 HIDDEN = 896  # of Qwen2.5-0.5B, whose vocabulary is the last of these
 ROWS, LENGTH, PROMPT = 8, 512, 8
@@ -110,7 +110,12 @@ def peak(work: Callable[[], object], device: torch.device) -> int:
 
 def high_water() -> int:
     """Most bytes that this process ever held; `ru_maxrss` would count those of the process that started it too."""
-    line = next(line for line in STATUS.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
+    return _entry(STATUS, "VmHWM")
+
+
+def _entry(file: Path, name: str) -> int:
+    """Bytes that a file of Linux's /proc gives under a name."""
+    line = next(line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith(f"{name}:"))
     return int(line.split()[1]) * 1024
 
 
@@ -127,11 +132,11 @@ def peak_apart(side: str, vocabulary: int, rows: int, length: int, bench: Bench)
 
 
 def rows_that_fit(vocabulary: int, length: int, bench: Bench) -> int:
-    """Eight rows, or two where the naive way would not fit into the memory that is free."""
+    """Eight rows, or two where the naive way would not fit into the memory that is free, or that is unknown."""
     if bench.device.type == "cuda":
-        free: float = torch.cuda.mem_get_info(bench.device)[0]
+        free = torch.cuda.mem_get_info(bench.device)[0]
     else:
-        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+        free = _entry(MEMORY, "MemAvailable") if MEMORY.is_file() else 0
     needed = 4 * vocabulary * (COPIES * ROWS * length + WEIGHTS * HIDDEN)
     return ROWS if needed < 0.9 * free else 2
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from tests.killing import Kill, job, state_of
 from tests.unit.synthetic import write_collected
@@ -35,13 +36,13 @@ class Study:
         write_collected(folder / "collected", prompts=20, steps=2)
         self.undisturbed = cache(self._undisturbed)
 
-    def training(self, method: str, out: Path, kept: Path | None = None) -> list[str]:
+    def training(self, method: str, out: Path, kept: Path | None = None, **train: Any) -> list[str]:
         """The command line of a training run, with checkpoints where `kept` names their folder."""
         folder = find_folders()[method]
         budget = {"steps": STEPS, "questions": 2, "samples": 3, "lr": 1e-2, "max_new_tokens": 6, "monitor_every": 2}
         params = {
             "run": "run", "method": method, "settings": folder.grid(SETTINGS.get(method, {}), "test")[0], "seed": 0,
-            "train": {**budget, **BUDGETS[method]},
+            "train": {**budget, **BUDGETS.get(method, {}), **train},
         }  # fmt: skip
         given = {"params": json.dumps(params), "data": self.world, "student": self.student, "teacher": self.teacher}
         given |= {"threshold": self.folder / "threshold.json"} if folder.declares.needs.threshold else {}

@@ -37,7 +37,7 @@ def log_policy(logits: Tensor, width: int | None = None) -> Tensor:
 def with_floor(log_mu: Tensor) -> Tensor:
     """The teacher mixed with the uniform distribution: `log((1 - FLOOR) mu + FLOOR / V)`, always finite."""
     uniform = math.log(FLOOR) - math.log(log_mu.shape[-1])
-    return torch.logaddexp(log_mu + math.log1p(-FLOOR), log_mu.new_tensor(uniform))
+    return torch.logaddexp(log_mu + math.log1p(-FLOOR), log_mu.new_full((), uniform))
 
 
 def at_floor(log_mu: Tensor, width: int) -> Tensor:

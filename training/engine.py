@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 
+import torch
+
 from training import parallel
 from training.errors import UserError
 from training.folders import Folder
@@ -23,6 +25,11 @@ def check_engine(train: TrainSettings, method: Folder) -> None:
                     f"train.{name} is {value}, but method '{method.name}' brings its own trainer, which has no such "
                     "setting; take it out"
                 )
+        if (held := torch.cuda.device_count()) > 1:  # transformers' Trainer then has a larger batch: another budget
+            raise UserError(
+                f"{held} GPUs are visible here, and method '{method.name}' brings its own trainer, which would train "
+                "on all of them with as many times the responses; set CUDA_VISIBLE_DEVICES to one"
+            )
     elif train.cache == "static" and method.load().reads_budget:
         raise UserError(
             f"train.cache is static, but the policy of method '{method.name}' reads its budget at every token, which a "

@@ -44,11 +44,16 @@ def test_kl_is_zero_for_equal_policies_and_positive_otherwise() -> None:
 
 
 def test_float32_against_float64_at_a_large_vocabulary() -> None:
+    """With logits this flat torch's own log_softmax misses up to 1.6e-5 of the mass in float32 (eight lanes, AVX2), for
+    it adds 150,000 terms in a row; what comes after it adds 1e-7."""
     torch.manual_seed(0)
     student, teacher = 3 * torch.randn(4, 151_936), 3 * torch.randn(4, 152_064)
     single = reverse_kl(log_policy(student), log_policy(teacher, 151_936)).sum(1).double()
-    exact = reverse_kl(log_policy(student.double()), log_policy(teacher.double(), 151_936)).sum(1)
-    torch.testing.assert_close(single, exact, rtol=1e-5, atol=1e-6)
+    log_pi, log_mu = log_policy(student.double()), log_policy(teacher.double(), 151_936)
+    exact = reverse_kl(log_pi, log_mu).sum(1)
+    torch.testing.assert_close(single, exact, rtol=5e-5, atol=1e-6)
+    after = reverse_kl(log_pi.float(), log_mu.float()).sum(1).double()
+    torch.testing.assert_close(after, exact, rtol=1e-6, atol=1e-6)
 
 
 def test_cutting_a_padded_vocabulary_renormalises() -> None:

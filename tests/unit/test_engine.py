@@ -115,6 +115,7 @@ def test_settings_that_contradict_each_other(changed: dict[str, object], told: s
     [
         ("saute", {"cache": "static"}, "the policy of method 'saute' reads its budget"),
         ("trl_grpo", {"processes": 3}, "train.processes is 3, but method 'trl_grpo' brings its own trainer"),
+        ("trl_grpo", {}, "2 GPUs are visible here, and method 'trl_grpo' brings its own trainer"),
         ("trl_grpo", {"micro_tokens": 9}, "train.micro_tokens is 9, but method 'trl_grpo' brings its own trainer"),
         ("gkd", {"teacher_dtype": "int8"}, "needs torchao; run `pip install torchao"),
         ("gkd", {"processes": 3}, "train.processes is 3, but 2 GPUs are visible here"),
