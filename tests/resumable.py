@@ -49,8 +49,8 @@ class Study:
         given |= {"checkpoints": kept} if kept else {}
         return [text for name, value in {**given, "out": out}.items() for text in (f"--{name}", str(value))]
 
-    def command(self, name: str, out: Path) -> tuple[str, list[str]]:
-        """Module and arguments of an evaluation job that writes into `out`."""
+    def command(self, name: str, out: Path, samples: Path | None = None) -> tuple[str, list[str]]:
+        """Module and arguments of an evaluation job that writes into `out`; `samples` are a folder's, for scores."""
         policy, teacher = str(self.student), str(self.teacher)
         if name == "generate":
             params = json.dumps(
@@ -59,8 +59,8 @@ class Study:
             given = ["--params", params, "--data", str(self.world), "--policy", policy]
             return "evaluation.generate", [*given, "--out", str(out / "samples.jsonl")]
         if name == "score":
-            given = ["--samples", str(self._samples() / "samples.jsonl"), "--policy", policy, "--teacher", teacher]
-            given += ["--micro-tokens", "128", "--tokens", str(out / "tokens.jsonl")]
+            given = ["--samples", str((samples or self._samples()) / "samples.jsonl"), "--policy", policy]
+            given += ["--teacher", teacher, "--micro-tokens", "128", "--tokens", str(out / "tokens.jsonl")]
             return "evaluation.score", [*given, "--out", str(out / "scores.parquet")]
         if name == "collect":
             return "evaluation.collect", ["--params", self._one_run(), "--runs", str(self.folder), "--out", str(out)]

@@ -105,12 +105,13 @@ def test_a_checkpoint_is_gone_on_from(study: Study, tmp_path: Path, monkeypatch:
 
 
 def test_evaluation_gives_the_same_bits(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
     for name in ("generate", "score"):
-        module, arguments = study.command(name, tmp_path / "here")
+        module, arguments = study.command(name, here, samples=here)
         import_module(module).main(arguments)
         with present(monkeypatch):
-            import_module(module).main(study.command(name, tmp_path / "there")[1])
-    assert state_of(tmp_path / "there") == state_of(tmp_path / "here")
+            import_module(module).main(study.command(name, there, samples=there)[1])
+    assert state_of(there) == state_of(here)
 
 
 def test_a_local_judge_gives_the_same_replies(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
