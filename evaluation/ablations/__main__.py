@@ -2,8 +2,9 @@
 
     python -m evaluation.ablations --collected DIR --params JSON --out DIR
 
-Written: `<name>.csv|md|tex`, the figure `<name>.png|pdf` with `captions.json`, for numeric settings
-`<name>_range.csv|md|tex`, and `sources.json`, the runs of the tables. `--params`: what the plan says of the ablation.
+Written: `<name>.csv|md|tex`, `<name>_differences.csv|md|tex`, for numeric settings `<name>_range.csv|md|tex`, the
+figure `<name>.png|pdf` with `captions.json`, and `sources.json`, the runs of the tables. `--params`: what the plan says
+of the ablation.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 from pathlib import Path
 
 from evaluation import sources
+from evaluation.ablations.differences import differences_table
 from evaluation.ablations.figure import draw
 from evaluation.ablations.points import Ablation
 from evaluation.ablations.ranges import ranges_table
@@ -31,7 +33,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", required=True, type=Path, help="folder to write, replaced as a whole")
     given = parser.parse_args(argv)
     size, ablation = read(given.collected), read_params(Ablation, given.params)
-    tables = [made for made in (ablation_table(size, ablation), ranges_table(size, ablation)) if made]
+    makers = (ablation_table, differences_table, ranges_table)
+    tables = [made for maker in makers if (made := maker(size, ablation))]
     drawn = draw(size, ablation)
     replace_folder(given.out, {**files(tables), sources.BESIDE: sources.of_tables(size, tables)})
     save(drawn, given.out)

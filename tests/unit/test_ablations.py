@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from evaluation.ablations import __main__ as command
+from evaluation.ablations.differences import differences_table
 from evaluation.ablations.figure import draw
 from evaluation.ablations.points import Ablation, axes_of
 from evaluation.ablations.ranges import ranges_table
@@ -139,11 +140,26 @@ def test_the_figure_shows_the_table_and_each_d(size: Collected, params: dict[str
     plt.close("all")
 
 
-def test_the_command_writes_both_tables_and_the_figure(folder: Path, params: dict[str, Any], tmp_path: Path) -> None:
+def test_each_value_is_compared_with_the_first_of_its_grid(size: Collected, params: dict[str, Any]) -> None:
+    """The estimate is the difference of the two cells, since prompts and seeds are the same; its interval is paired."""
+    ablation = Ablation.model_validate(params)
+    cells = [line.cells for line in ablation_table(size, ablation).groups[0][1]]
+    label, lines = differences_table(size, ablation).groups[0]
+    assert label == "Same distribution (pair world), GKD-GRPO"
+    assert [line.label for line in lines] == [f"λ: {value:g} minus 0.001" for value in LAMBDAS[1:]]
+    for line, cell in zip(lines, cells[1:], strict=True):
+        for name, of in (("FAC", "fac"), ("CS", "cs_pair"), ("KL", "kl")):
+            assert line.cells[name].mean == pytest.approx(cell[of].mean - cells[0][of].mean, abs=1e-9)
+            assert line.cells[name].low <= line.cells[name].mean <= line.cells[name].high
+        assert len(line.runs) == 4
+
+
+def test_the_command_writes_its_tables_and_the_figure(folder: Path, params: dict[str, Any], tmp_path: Path) -> None:
     arguments = ["--collected", str(folder), "--params", json.dumps(params), "--out", str(tmp_path / "out")]
     command.main(arguments)
     found = {file.name for file in (tmp_path / "out").iterdir()}
-    forms = {f"{name}.{end}" for name in ("weight", "weight_range") for end in ("csv", "md", "tex")}
+    tables = ("weight", "weight_differences", "weight_range")
+    forms = {f"{name}.{end}" for name in tables for end in ("csv", "md", "tex")}
     assert found == forms | {"weight.png", "weight.pdf", "captions.json", "sources.json"}
     assert "λ=0.001" in (tmp_path / "out" / "weight.md").read_text(encoding="utf-8")
 
@@ -153,6 +169,7 @@ def test_a_row_that_failed_is_a_gap_and_said(tmp_path: Path, params: dict[str, A
     size, ablation = read(where), Ablation.model_validate(params)
     lines = ablation_table(size, ablation).groups[0][1]
     assert {line.gap for line in lines} == {"failed: loss became infinite at step 7"}
+    assert {line.gap for line in differences_table(size, ablation).groups[0][1]} == {line.gap for line in lines}
     assert ranges_table(size, ablation) is None
     assert "Not drawn: λ=0.001 (failed: loss became infinite at step 7)" in draw(size, ablation).caption
     plt.close("all")

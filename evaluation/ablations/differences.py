@@ -1,0 +1,44 @@
+"""The table of differences within an ablation: each value of the varied setting against the first one of its grid."""
+
+from __future__ import annotations
+
+from itertools import product
+
+from evaluation import paired
+from evaluation.ablations.points import Ablation, Axis, Point, axes_of
+from evaluation.collected import Collected, Test
+from evaluation.sources import union
+from evaluation.table_files import Cell, Column, Line, Table
+from evaluation.tables.layout import INTERVALS, Group, table
+
+COLUMNS = (
+    Column("FAC", "FAC", "percentage points"),
+    Column("CS", "CS, pair", "percentage points"),
+    Column("KL", "KL", "nats per token", 3),
+    Column("wins - losses", "Wins - losses", "percentage points"),
+)
+WHAT = (
+    "Each value of the setting minus the first one of its grid, response by response on the same prompts and training "
+    "seeds: what makes a prompt hard for both cancels. CS is within the pair's constraint, whatever the rows were "
+    f"trained for. {INTERVALS}"
+)
+
+
+def differences_table(size: Collected, ablation: Ablation) -> Table:
+    """One group per pair, test set and method, a line per value but the first."""
+    groups: list[Group] = []
+    for pair, content in size.pairs.items():
+        for test, axis in product(content.tests, axes_of(size, ablation, pair)):
+            lines = tuple(_line(size, point, test, axis) for point in axis.points[1:])
+            groups.append((f"{test.title} (pair {pair}), {axis.label}", lines))
+    return table(size, f"{ablation.name}_differences", f"Differences: {ablation.title}", WHAT, COLUMNS, groups)
+
+
+def _line(size: Collected, point: Point, test: Test, axis: Axis) -> Line:
+    first = axis.points[0]
+    label, runs = f"{axis.setting}: {point.label} minus {first.label}", union([point.row.ids, first.row.ids])
+    if gap := point.row.gap or first.row.gap:
+        return Line(label, {}, gap, runs=runs)
+    found = paired.differences(size, point.row, first.row, test.name)
+    cells: dict[str, Cell] = {name: difference.estimate() for name, difference in found.items()}
+    return Line(label, cells, runs=runs)
