@@ -15,11 +15,12 @@ COMMAND = ("snakemake", "--cores", "1", "--config", "size=smoke", "--forcerun", 
 
 
 def test_a_second_workflow_in_the_same_folder_is_refused(smoke: Path) -> None:
-    """The first is held still while it has the lock, and goes on unharmed."""
+    """The first is held still while it has the lock, and goes on unharmed. Snakemake locks what it reads, then what it
+    writes; between the two a second one with the same inputs would get in."""
     environment = {**os.environ, "PATH": f"{sys.prefix}/bin:{os.environ['PATH']}"}
     first = subprocess.Popen(COMMAND, cwd=smoke, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not any((smoke / ".snakemake" / "locks").glob("*")):
+    while not any(lock.stat().st_size for lock in (smoke / ".snakemake" / "locks").glob("*.output.lock")):
         assert first.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.005)
