@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 from evaluation import paired
-from evaluation.ablations.points import Ablation, Axis, Point, axes_of
+from evaluation.ablations.points import Ablation, Axis, Point
+from evaluation.ablations.table import groups_by_axis
 from evaluation.collected import Collected, Test
 from evaluation.sources import union
 from evaluation.table_files import Cell, Column, Line, Table
-from evaluation.tables.layout import INTERVALS, Group, table
+from evaluation.tables.layout import INTERVALS, table
 
 COLUMNS = (
     Column("FAC", "FAC", "percentage points"),
@@ -26,11 +25,7 @@ WHAT = (
 
 def differences_table(size: Collected, ablation: Ablation) -> Table:
     """One group per pair, test set and method, a line per value but the first."""
-    groups: list[Group] = []
-    for pair, content in size.pairs.items():
-        for test, axis in product(content.tests, axes_of(size, ablation, pair)):
-            lines = tuple(_line(size, point, test, axis) for point in axis.points[1:])
-            groups.append((f"{test.title} (pair {pair}), {axis.label}", lines))
+    groups = groups_by_axis(size, ablation, lambda axis, test: [_line(size, p, test, axis) for p in axis.points[1:]])
     return table(size, f"{ablation.name}_differences", f"Differences: {ablation.title}", WHAT, COLUMNS, groups)
 
 

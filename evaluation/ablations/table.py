@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 
 from evaluation import measures
@@ -22,13 +23,17 @@ WHAT = (
 
 def ablation_table(size: Collected, ablation: Ablation) -> Table:
     """One group per pair, test set and method, a line per value of the setting."""
-    groups: list[Group] = []
-    for pair, content in size.pairs.items():
-        axes = axes_of(size, ablation, pair)
-        for test, axis in product(content.tests, axes):
-            lines = tuple(_line(size, point, test, axis) for point in axis.points)
-            groups.append((f"{test.title} (pair {pair}), {axis.label}", lines))
+    groups = groups_by_axis(size, ablation, lambda axis, test: [_line(size, p, test, axis) for p in axis.points])
     return table(size, ablation.name, ablation.title, WHAT, _columns(ablation), groups)
+
+
+def groups_by_axis(size: Collected, ablation: Ablation, lines: Callable[[Axis, Test], list[Line]]) -> list[Group]:
+    """One group per pair, test set and method, with the lines of that axis."""
+    return [
+        (f"{test.title} (pair {pair}), {axis.label}", tuple(lines(axis, test)))
+        for pair, content in size.pairs.items()
+        for test, axis in product(content.tests, axes_of(size, ablation, pair))
+    ]
 
 
 def _columns(ablation: Ablation) -> tuple[Column, ...]:
