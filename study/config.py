@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from evaluation.judge.settings import Judge
 from sources.settings import ProblemData, ShadowModel, SmolModel
@@ -18,6 +18,15 @@ from world.settings import WorldData, WorldModel
 from world.write import TESTS
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def _distinct(seeds: list[int]) -> list[int]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("seeds must differ from each other")
+    return seeds
+
+
+Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(_distinct)]
 
 
 class ModelSource(Strict):
@@ -81,6 +90,7 @@ class Pair(Strict):
     regime: Regime = Regime()
     train: dict[str, Any] = Field(default_factory=dict, description="what differs from the size's 'train'")
     evaluate: dict[Literal["max_new_tokens", "batch"], int] = Field(default_factory=dict, description="likewise")
+    seeds: Seeds | None = Field(None, description="training seeds in place of the size's")
 
     @model_validator(mode="after")
     def _distinct_tests(self) -> Pair:
@@ -127,7 +137,7 @@ class Size(Strict):
 
     title: str
     note: str = ""
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    seeds: Seeds
     pairs: dict[Name, Pair] = Field(min_length=1)
     threshold: Threshold
     train: TrainSettings
@@ -139,16 +149,14 @@ class Size(Strict):
     device: str | None = Field(None, description="the card that the size is meant for, a name of study/estimates.py")
     data_root: str | None = Field(None, alias="data.root", description="local copies of real data; None: the hub")
 
-    @model_validator(mode="after")
-    def _distinct_seeds(self) -> Size:
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("seeds must differ from each other")
-        return self
-
     def train_of(self, pair: str, where: str = "config") -> TrainSettings:
         """Training settings of a pair: the size's, but for what the pair has of its own."""
         own = {**self.train.model_dump(), **self.pairs[pair].train}
         return parse(TrainSettings, own, f"{where}: pairs.{pair}.train")
+
+    def seeds_of(self, pair: str) -> list[int]:
+        """Training seeds of a pair: its own, else the size's."""
+        return self.pairs[pair].seeds or self.seeds
 
     def evaluate_of(self, pair: str, where: str = "config") -> Evaluation:
         """Evaluation settings of a pair: the size's, but for what the pair has of its own."""

@@ -76,7 +76,7 @@ def cost_findings(size: Size, known: Known, device: Device, origin: str) -> Iter
         train = counted(size, name)
         yield _memory(name, training_memory(student.config, teacher.config, train), device)
         weight, rows = bytes_per(train.dtype), trained_rows(size)
-        runs = sum(rows.values()) * len(size.seeds)
+        runs = sum(rows.values()) * len(size.seeds_of(name))
         disk += weight * (student.config.parameters() * (runs + 1) + teacher.config.parameters())
         disk += 2 * (weight + 12) * student.config.parameters()  # two checkpoints of the run under way
         spent, origin = _hours(size, name, student, teacher, train, device, rows)
@@ -98,7 +98,7 @@ def _unreckoned(size: Size, name: str, hours: dict[str, float]) -> Finding:
     text = "made here and small, or of an unknown architecture: memory is not reckoned"
     if None in seen.values():
         return Finding("note", name, "cost", f"{text}, nor are hours: not every method has run here yet")
-    each = sum(rows[method] * (seen[method] or 0.0) for method in rows) * len(size.seeds) * train.steps
+    each = sum(rows[method] * (seen[method] or 0.0) for method in rows) * len(size.seeds_of(name)) * train.steps
     hours["train"] = hours.get("train", 0.0) + each * train.processes / HOUR
     return Finding("note", name, "cost", f"{text}; hours of training as measured in runs that finished here")
 
@@ -126,12 +126,12 @@ def trained_rows(size: Size) -> dict[str, int]:
     return rows
 
 
-def meetings(size: Size) -> int:
+def meetings(size: Size, pair: str) -> int:
     """Pairs of runs that a judge compares on every question: rows at equal seeds, references with all, and its control.
 
     The control is the untrained student's response with an instruction to the judge against the same without it.
     """
-    rows, seeds = sum(trained_rows(size).values()), len(size.seeds)
+    rows, seeds = sum(trained_rows(size).values()), len(size.seeds_of(pair))
     return seeds * rows * (rows - 1) // 2 + REFERENCES * seeds * rows + REFERENCES * (REFERENCES - 1) // 2 + 1
 
 
@@ -149,7 +149,7 @@ def _hours(
 ) -> tuple[dict[str, float], str]:
     """Hours by rule for a pair, and where the training's seconds come from."""
     assert student.config is not None and teacher.config is not None  # noqa: PT018
-    evaluate, tests, seeds = size.evaluate_of(name), len(size.pairs[name].tests), len(size.seeds)
+    evaluate, tests, seeds = size.evaluate_of(name), len(size.pairs[name].tests), len(size.seeds_of(name))
     folders, training, measured = find_folders(tuple(size.methods_path)), 0.0, 0
     for method, count in rows.items():
         seen = measured_update_s(name, method, train)
@@ -196,7 +196,8 @@ def _judges(size: Size, known: Known, device: Device, hours: dict[str, float]) -
         if model.config is None:
             yield Finding("note", name, "judge", f"{judge.local.model}: size not known")
             continue
-        replies = meetings(size) * 2 * judge.prompts * sum(len(p.tests) for p in size.pairs.values())  # in both orders
+        met = sum(meetings(size, pair) * len(content.tests) for pair, content in size.pairs.items())
+        replies = met * 2 * judge.prompts  # in both orders
         weight, batch = bytes_per(judge.local.dtype), judge.local.batch
         token_s = decoding_s(model.config, batch, device, weight)
         hours["judge"] = hours.get("judge", 0.0) + replies / batch * judge.local.max_new_tokens * token_s / HOUR

@@ -42,7 +42,7 @@ class Run:
 def add_threshold(plan: Plan, pair: str, folders: dict[str, Folder], threshold: Threshold) -> str:
     """Register a constraint and return its id: d is given, or a quantile of the validation KLs of a pure-KL run.
 
-    That run is GKD with the study's first seed.
+    That run is GKD with the pair's first seed.
     """
     content: dict[str, Any] = {"d": threshold.d, "calibrate": threshold.calibrate, "reading": threshold.reading}
     if threshold.calibrate is not None:
@@ -76,7 +76,7 @@ def method_runs(
             shown += [f"lr={rate:g}"] if isinstance(overrides.get("lr"), list) else []
             setting = ", ".join(text for text in shown if text)
             train = {**plan.size.train_of(pair).model_dump(), "lr": rate}
-            runs += [_run(plan, pair, folder, settings, setting, train, seed, known) for seed in plan.size.seeds]
+            runs += [_run(plan, pair, folder, settings, setting, train, seed, known) for seed in plan.size.seeds_of(pair)]
     if not runs:
         raise UserError(f"{where}: method '{method}' has an empty list as 'lr' or 'threshold'; give at least one value")
     return runs
