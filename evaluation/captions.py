@@ -21,8 +21,8 @@ def setting(size: Collected) -> str:
     return " ".join(parts)
 
 
-def rests_on(estimates: Iterable[Estimate]) -> str:
-    """n and seeds of a set of estimates, as a sentence; "" for none."""
+def rests_on(estimates: Iterable[Estimate], unit: str = "seeds") -> str:
+    """n and seeds (or what `unit` names) of a set of estimates, as a sentence; "" for none."""
     known = list(estimates)
     if not known:
         return ""
@@ -30,15 +30,15 @@ def rests_on(estimates: Iterable[Estimate]) -> str:
     single = " One seed: intervals are conditional on it." if seeds == "1" else ""
     with_prompts = [e for e in known if e.prompts]
     if not with_prompts:
-        return f"Seeds: {seeds}.{single}"
+        return f"{unit.capitalize()}: {seeds}.{single}"
     prompts, samples = counts(e.prompts for e in with_prompts), counts(e.samples for e in with_prompts)
-    return f"n = {prompts} prompts \N{MULTIPLICATION SIGN} {samples} samples per test set; seeds: {seeds}.{single}"
+    return f"n = {prompts} prompts \N{MULTIPLICATION SIGN} {samples} samples per test set; {unit}: {seeds}.{single}"
 
 
 def caption(size: Collected, what: str, estimates: Iterable[Estimate]) -> str:
     """`what` the numbers are, the setting, what they rest on, and the size's note."""
     note = f"Note: {size.note.rstrip('.')}." if size.note else ""
-    return " ".join(part for part in (what, setting(size), rests_on(estimates), note) if part)
+    return " ".join(part for part in (what, setting(size), rests_on(estimates, size.unit), note) if part)
 
 
 def in_percent(rate: Estimate) -> str:
@@ -48,9 +48,9 @@ def in_percent(rate: Estimate) -> str:
 
 
 def row_label(row: Row) -> str:
-    """A row's label, with the number of seeds that finished where some did not."""
+    """A row's label, with the number of runs that finished where some did not."""
     done, planned = len(row.finished), len(row.runs)
-    return row.label if done in (0, planned) else f"{row.label} ({done} of {planned} seeds)"
+    return row.label if done in (0, planned) else f"{row.label} ({done} of {planned} runs)"
 
 
 def _model(name: str) -> str:

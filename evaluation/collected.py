@@ -83,7 +83,9 @@ class Run(_Entry):
         return self.label if self.setting in self.label else f"{self.label} {self.setting}"
 
 
-class _Index(_Entry):
+class Index(_Entry):
+    """What the tables know of a size besides its measurements."""
+
     size: str
     title: str
     note: str | None = None
@@ -122,20 +124,32 @@ class Row:
 
     @property
     def trained(self) -> bool:
-        """True for methods; references and controls exist once and are not trained."""
+        """True for methods; references and controls are not trained."""
         return self.kind == "method"
+
+    @property
+    def once(self) -> bool:
+        """Whether it has one run for all training seeds: untrained, and of one pair."""
+        return not self.trained and len(self.runs) == 1
 
 
 class Collected:
     """One size: runs, pairs and scores. Build it with `read`."""
 
     def __init__(
-        self, index: _Index, scores: pd.DataFrame, curves: pd.DataFrame, costs: pd.DataFrame, verdicts: Verdicts
+        self, index: Index, scores: pd.DataFrame, curves: pd.DataFrame, costs: pd.DataFrame, verdicts: Verdicts,
+        unit: str = "seeds",
     ) -> None:  # fmt: skip
         self.size, self.title, self.note = index.size, index.title, index.note or ""
         self.pairs, self.runs = index.pairs, index.runs
         self.curves, self.costs, self.verdicts = curves, costs, verdicts
-        self._scores = scores
+        self._scores, self.unit = scores, unit  # what a run's seed counts: evaluation/across.py has pairs there
+
+    def with_index(self, index: Index, unit: str) -> Collected:
+        """The same measurements under another index of the same runs, of its test sets only."""
+        tests = {test.name for pair in index.pairs.values() for test in pair.tests}
+        scores = self._scores[self._scores["test"].isin(tests)]
+        return Collected(index, scores, self.curves, self.costs, self.verdicts, unit)
 
     def rows(self, pair: str, *kinds: str) -> list[Row]:
         """Rows of a pair in table order, of the given kinds ("method", "reference", "control"; all if none)."""
@@ -221,7 +235,7 @@ def _frame(path: Path, columns: list[str]) -> pd.DataFrame:
 def read(folder: Path) -> Collected:
     """The collected size in `folder`. Raises `UserError` where a file is missing or unreadable."""
     try:
-        index = _Index.model_validate_json((folder / "runs.json").read_text(encoding="utf-8"))
+        index = Index.model_validate_json((folder / "runs.json").read_text(encoding="utf-8"))
         scores, curves, costs = (_frame(folder / f"{name}.parquet", columns) for name, columns in COLUMNS.items())
     except (OSError, ValidationError, ValueError) as error:
         reason = str(error).splitlines()[0]

@@ -35,18 +35,19 @@ class Difference:
 def together(size: Collected, one: Row, other: Row, test: str, metric: str) -> tuple[Array, Array] | None:
     """A metric of two rows as equal shapes (S, P, K): common seeds, the same prompts, as many samples.
 
-    An untrained row exists once and meets every seed of a trained one. None where nothing is common.
+    A row that exists once meets every seed of a trained one. None where nothing is common.
     """
     left, right = size.scores(one, test, metric), size.scores(other, test, metric)
     if not left or not right:
         return None
+    if one.once and not other.once:
+        left = dict.fromkeys(right, _only(left))
+    if other.once and not one.once:
+        right = dict.fromkeys(left, _only(right))
     seeds = sorted(left.keys() & right.keys())
-    if one.trained != other.trained:
-        seeds = sorted(left if one.trained else right)
     if not seeds:
         return None
-    a = np.stack([left[seed] if one.trained == other.trained or one.trained else _only(left) for seed in seeds])
-    b = np.stack([right[seed] if one.trained == other.trained or other.trained else _only(right) for seed in seeds])
+    a, b = (np.stack([scores[seed] for seed in seeds]) for scores in (left, right))
     samples = min(a.shape[2], b.shape[2])
     return a[..., :samples], b[..., :samples]
 

@@ -92,13 +92,13 @@ def _merged(size: Collected, row: Row, test: str, judge: str = "") -> dict[int, 
 
 
 def meetings(row: Row, opponent: Row) -> list[tuple[int, Run, Run]]:
-    """The runs that meet, with the seed for which their meeting counts: equal seeds where both rows are trained (or
-    neither is), else the one run of the untrained side and every seed of the trained side.
+    """The runs that meet, with the seed for which their meeting counts: equal seeds, but where one side exists once,
+    its one run and every seed of the other side.
     """
     met = product(row.finished, opponent.finished)
-    if row.trained == opponent.trained:
+    if row.once == opponent.once:
         return [(left.seed, left, right) for left, right in met if left.seed == right.seed]
-    return [(left.seed if row.trained else right.seed, left, right) for left, right in met]
+    return [(right.seed if row.once else left.seed, left, right) for left, right in met]
 
 
 def _signs(size: Collected, row: Row, opponent: Row, test: str, judge: str = "") -> dict[int, Array]:

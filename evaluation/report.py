@@ -28,9 +28,10 @@ from evaluation.table_files import Printed, read_markdown
 from training.errors import UserError, cli
 
 MAIN_FIRST = (
-    "main", "claims", "satisfaction", "differences", "win_matrix", "pareto", "feasible", "equal_compute", "readings",
-    "kl_estimators", "intervals", "cost", "controls",
+    "main", "across_pairs", "claims", "across_pairs_claims", "satisfaction", "differences", "across_pairs_differences",
+    "win_matrix", "pareto", "feasible", "equal_compute", "readings", "kl_estimators", "intervals", "cost", "controls",
 )  # fmt: skip
+CLAIMS = {"claims": "Claims about the paper", "across_pairs_claims": "The same over all pairs of models together"}
 VERDICTS = ("supported", "contradicted", "undecided", "not run")
 
 
@@ -67,14 +68,15 @@ def summary(size: Collected) -> list[str]:
 
 
 def claim_counts(printed: list[Printed]) -> list[str]:
-    """How many of the claims about the paper these runs support, as a sentence; none without that table."""
+    """How many of the claims about the paper these runs support, a sentence for each table of verdicts."""
+    sentences = []
     for table in printed:
-        if table.name == "claims":
+        if table.name in CLAIMS:
             place = table.heading.index("Verdict")
             counts = Counter(row[place] for row in table.rows if row[place])
             said = ", ".join(f"{counts[word]} {word}" for word in VERDICTS if counts[word])
-            return [f"Claims about the paper: {said} (table below)."]
-    return []
+            sentences.append(f"{CLAIMS[table.name]}: {said} (table below).")
+    return sentences
 
 
 def _headline(size: Collected, row: Row | None, test: str) -> list[str]:

@@ -76,7 +76,8 @@ def method_runs(
             shown += [f"lr={rate:g}"] if isinstance(overrides.get("lr"), list) else []
             setting = ", ".join(text for text in shown if text)
             train = {**plan.size.train_of(pair).model_dump(), "lr": rate}
-            runs += [_run(plan, pair, folder, settings, setting, train, seed, known) for seed in plan.size.seeds_of(pair)]
+            seeds = plan.size.seeds_of(pair)
+            runs += [_run(plan, pair, folder, settings, setting, train, seed, known) for seed in seeds]
     if not runs:
         raise UserError(f"{where}: method '{method}' has an empty list as 'lr' or 'threshold'; give at least one value")
     return runs

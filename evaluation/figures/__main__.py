@@ -10,7 +10,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from evaluation.across import across_pairs
 from evaluation.collected import Collected, read
+from evaluation.figures import across_pairs as over_pairs
 from evaluation.figures import curves, equal_compute, kl_distribution, pareto, score_vs_kl, win_rates
 from evaluation.figures.style import Drawn, save, save_captions
 from training.errors import cli
@@ -19,7 +21,8 @@ from training.errors import cli
 def draw_all(size: Collected) -> list[Drawn]:
     """Every figure, in the order in which the report shows them."""
     modules = (score_vs_kl, pareto, win_rates, curves, equal_compute, kl_distribution)
-    return [module.draw(size) for module in modules]
+    whole = across_pairs(size)
+    return [*(module.draw(size) for module in modules), *([over_pairs.draw(whole)] if whole else [])]
 
 
 def main(argv: list[str] | None = None) -> None:

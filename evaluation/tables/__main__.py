@@ -16,6 +16,7 @@ from evaluation.collected import Collected, read
 from evaluation.controls import controls_table
 from evaluation.quality import document, findings
 from evaluation.table_files import Table, files, replace_folder
+from evaluation.tables.across_pairs import across_tables
 from evaluation.tables.claims import claims_table
 from evaluation.tables.cost import cost_table
 from evaluation.tables.differences import differences_table
@@ -31,7 +32,9 @@ from training.errors import cli
 
 
 def all_tables(size: Collected, theory: Path | None = None) -> list[Table]:
-    """Every table, those of judges where any judged; one claim needs `theory`, written by evaluation.theory."""
+    """Every table, those of judges and over pairs where there are any; one claim needs `theory`, written by
+    evaluation.theory.
+    """
     makers = (
         main_table,
         satisfaction_table,
@@ -46,7 +49,8 @@ def all_tables(size: Collected, theory: Path | None = None) -> list[Table]:
         cost_table,
         controls_table,
     )
-    return [*(make(size) for make in makers), *judge_tables(size), claims_table(size, theory)]
+    last = [*judge_tables(size), *across_tables(size, theory), claims_table(size, theory)]
+    return [*(make(size) for make in makers), *last]
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -29,11 +29,12 @@ def win_table(size: Collected) -> Table:
         hidden = [Column(f"{kind} {label}", f"{kind} {label}", "%", 1, False, True) for kind in ("tie", "loss")]
         adjusted = Column(f"p {label}", f"Holm-adjusted p against {label}", "", 4, False, True)
         columns += [Column(f"win {label}", label, "%", compared=True), *hidden, adjusted]
-    known: dict[tuple[str, str], Tests] = {}
+    keys = [(pair, test.name) for pair, content in size.pairs.items() for test in content.tests]
+    known = {key: win_tests(size, *key) for key in keys}
+    leading = {key: leaders(size, *key, known[key]) for key in keys}
 
     def line(row: Row, test: Test) -> Line:
-        tests = known.setdefault((row.pair, test.name), win_tests(size, row.pair, test.name))
-        return _line(size, row, test, tests)
+        return _line(size, row, test, known[row.pair, test.name], leading[row.pair, test.name])
 
     what = f"{WHAT.format(judge=judge_name(size))} {resolution(size)}"
     return table(size, "win_matrix", "Reasoning win matrix", what, tuple(columns), groups_by_test(size, line))
@@ -44,12 +45,12 @@ def _names(size: Collected) -> list[str]:
     return list(dict.fromkeys(labels))
 
 
-def _line(size: Collected, row: Row, test: Test, tests: Tests) -> Line:
+def _line(size: Collected, row: Row, test: Test, tests: Tests, leading: set[str]) -> Line:
     if row.gap:
         return row_line(row, {}, row.gap)
     mean = overall(size, row, test.name)
     cells: dict[str, Cell] = {"rwr": percent(mean.win if mean else None), "rlr": percent(mean.loss if mean else None)}
-    cells["leads"] = "leads" if row.label in leaders(size, row.pair, test.name, tests) else ""
+    cells["leads"] = "leads" if row.label in leading else ""
     marks = {}
     for other in size.rows(row.pair, "method", "reference"):
         match = None if other.runs == row.runs or other.gap else compare(size, row, other, test.name)

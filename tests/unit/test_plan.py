@@ -20,6 +20,20 @@ def test_runs_of_the_micro_size() -> None:
     assert {run.method for run in plan.runs.values()} >= {"teacher", "student", "answer_key", "always_wrong", "random"}
 
 
+def test_a_pair_can_have_training_seeds_of_its_own() -> None:
+    plan = make_plan("pairs")
+    seeds = {(run.pair, run.seed) for run in plan.runs.values() if run.kind == "method"}
+    assert seeds == {(pair, seed) for seed, pair in enumerate(plan.pairs)}
+    models = [pair[role] for pair in plan.pairs.values() for role in ("teacher", "student")]
+    assert len(set(models)) == len(models) == 12
+
+
+def test_sizes_share_what_is_equal() -> None:
+    ours, micro = make_plan("pairs"), make_plan("micro")
+    shared = [run for name, run in micro.runs.items() if name in ours.runs and run.kind == "method"]
+    assert len(shared) == 8  # every row of micro, at its first seed
+
+
 def test_only_methods_that_need_the_threshold_depend_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
     from study.config import Size
 

@@ -167,7 +167,7 @@ def test_rows_and_updates_are_counted() -> None:
     size = load_size("paper")
     assert trained_rows(size) == {"gkd": 1, "minillm": 1, "soft_lagrangian": 4, "cmdp": 1, "grpo": 1}
     assert counted(size, "qwen").steps == round(20 * (7473 - 200) / 8)
-    assert meetings(size, "qwen") == 3 * 28 + 2 * 3 * 8 + 1 + 1  # pairs of 8 rows by seed, references with all, both, control
+    assert meetings(size, "qwen") == 3 * 28 + 2 * 3 * 8 + 1 + 1  # rows by seed, references with all, both, control
 
 
 def test_measured_seconds_take_the_place_of_stated_ones(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_a_missing_seed_is_said_in_the_row(folder: Path, tmp_path: Path) -> None
     next(run for run in index["runs"] if run["run"] == "world-gkd-1").update(status="failed", why="stopped")
     (partial / "runs.json").write_text(json.dumps(index))
     cells = cells_of(tables.main_table(read(partial)))
-    assert cells["Same distribution (pair world)", "GKD (2 of 3 seeds)", "fac"]["seeds"] == "2"
+    assert cells["Same distribution (pair world)", "GKD (2 of 3 runs)", "fac"]["seeds"] == "2"
 
 
 def test_captions_name_size_d_reading_tests_n_seeds_and_note(size: Collected) -> None:
