@@ -23,9 +23,10 @@ def test_runs_of_the_micro_size() -> None:
 def test_a_pair_can_have_training_seeds_of_its_own() -> None:
     plan = make_plan("pairs")
     seeds = {(run.pair, run.seed) for run in plan.runs.values() if run.kind == "method"}
-    assert seeds == {(pair, seed) for seed, pair in enumerate(plan.pairs)}
+    assert seeds == {(name, pair.seeds[0] if pair.seeds else 0) for name, pair in plan.size.pairs.items()}
+    assert len({seed for _, seed in seeds}) == len(plan.pairs)
     models = [pair[role] for pair in plan.pairs.values() for role in ("teacher", "student")]
-    assert len(set(models)) == len(models) == 12
+    assert len(set(models)) == len(models) == 2 * len(plan.pairs)
 
 
 def test_sizes_share_what_is_equal() -> None:
