@@ -57,13 +57,13 @@ workflow-report: .venv/ready  ## Snakemake's own report of a finished size: resu
 	$(RUN) snakemake --config size="$$SIZE" --report results/workflow_report.html -- results/tables
 
 test: .venv/ready-test  ## unit and contract tests, and the workflow at its smallest size
-	$(RUN) pytest -n 2 --dist loadgroup tests/workflow tests/unit tests/contract
+	$(RUN) pytest -n 2 tests/unit tests/contract && pytest tests/workflow
 
 test-full: .venv/ready-test  ## the slow, exhaustive tests, beside `make test`
 	$(RUN) pytest tests/full
 
 coverage: .venv/ready-test  ## how much of methods/, training/ and evaluation/ the unit and contract tests run
-	$(RUN) pytest -n 2 --dist loadgroup --cov=methods --cov=training --cov=evaluation --cov-report=term-missing:skip-covered --cov-fail-under=90 tests/unit tests/contract
+	$(RUN) pytest -n 2 --cov=methods --cov=training --cov=evaluation --cov-report=term-missing:skip-covered --cov-fail-under=90 tests/unit tests/contract
 
 check: .venv/ready-test  ## the contract of one method: make check METHOD=mine [METHODS_PATH=folder outside the repository]
 	$(RUN) pytest tests/contract/test_methods.py tests/contract/test_training.py --method "$$METHOD" --methods-path "$$METHODS_PATH"

@@ -41,7 +41,7 @@ def shadows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert planned.returncode == 0, planned.stdout[-2000:] + planned.stderr[-2000:]
     assert {line.split()[1].rstrip(":") for line in planned.stdout.splitlines() if line.startswith("rule ")} >= RULES
     command = [sys.executable, "-m", "tests.workflow.in_one_process"]
-    done = subprocess.run(command, cwd=folder, input=planned.stdout, capture_output=True, text=True, timeout=1800)
+    done = subprocess.run(command, cwd=folder, input=planned.stdout, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr[-4000:]
     return folder
 
