@@ -10,7 +10,7 @@ training seed, another prompt and another sample.
 
 from __future__ import annotations
 
-from evaluation.collected import Collected, Index, Pair, Run, Test
+from evaluation.collected import Collected, Index, Pair, Test
 
 LEAST = 3  # two pairs leave one degree of freedom: a t interval 12.7 standard errors to each side
 
@@ -21,11 +21,14 @@ def across_pairs(size: Collected) -> Collected | None:
     A pair is a teacher and a student of its own: two pairs that share one of them are not two draws.
     """
     pairs = list(size.pairs.values())
+    if len(pairs) < LEAST:
+        return None
     models = [model for pair in pairs for model in (pair.teacher, pair.student)]
     one = {(pair.threshold.d, pair.reading) for pair in pairs}
     each = {(run.pair, run.kind, run.method, run.setting) for run in size.runs}
-    tests = _common_tests(size)
-    if len(pairs) < LEAST or len(set(models)) < len(models) or len(one) > 1 or len(each) < len(size.runs) or not tests:
+    if len(set(models)) < len(models) or len(one) > 1 or len(each) < len(size.runs):
+        return None
+    if not (tests := _common_tests(size)):
         return None
     name = f"all {len(pairs)}"
     whole = Pair(
@@ -47,9 +50,5 @@ def _common_tests(size: Collected) -> list[Test]:
 
 def _questions(size: Collected, pair: str, test: str) -> tuple[str, ...]:
     """The questions of a test set that a pair's runs have answered; none where none is finished."""
-    answered = (size.prompts(run.run, test) for run in _finished(size, pair))
+    answered = (size.prompts(run.run, test) for row in size.rows(pair) for run in row.finished)
     return tuple(next((questions for questions in answered if questions), []))
-
-
-def _finished(size: Collected, pair: str) -> list[Run]:
-    return [run for run in size.runs if run.pair == pair and run.status == "ok"]
