@@ -5,8 +5,10 @@ PYTHON ?= python3.11
 export SIZE DATA_ROOT DEVICE METHOD METHODS_PATH AGAINST OUT ID PAIR SETTING SEED FROM ONLY
 export HF_HUB_DISABLE_TELEMETRY = 1
 export HF_HUB_DISABLE_PROGRESS_BARS = 1
+# Modules are compiled when first imported, and kept: a fraction of what pip would compile is ever used.
+unexport PYTHONDONTWRITEBYTECODE
 RUN = . .venv/bin/activate &&
-PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check
+PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
 EXTRA = $(if $(filter smollm2%,$(SIZE)),.venv/ready-smollm2)
 TABLES = $(RUN) snakemake --cores all --config size="$$SIZE" $(if $(DATA_ROOT),data_root="$$DATA_ROOT") -- results/tables runs
 
@@ -57,7 +59,7 @@ workflow-report: .venv/ready  ## Snakemake's own report of a finished size: resu
 	$(RUN) snakemake --config size="$$SIZE" --report results/workflow_report.html -- results/tables
 
 test: .venv/ready-test  ## unit and contract tests, and the workflow at its smallest size
-	$(RUN) pytest -n 2 tests/unit tests/contract && pytest tests/workflow
+	$(RUN) pytest -n 2 tests/workflow tests/contract tests/unit
 
 test-full: .venv/ready-test  ## the slow, exhaustive tests, beside `make test`
 	$(RUN) pytest tests/full

@@ -2,6 +2,7 @@
 # `snakemake --cores all results/tables` builds everything of one size: `--config size=smoke` picks another.
 import json
 import sys
+from os import environ
 from os.path import relpath
 from shlex import quote
 from shutil import which
@@ -10,6 +11,8 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 sys.path.insert(0, workflow.basedir)
+# Images often set this; every job would then compile anew all it imports, which takes longer than most jobs.
+environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod

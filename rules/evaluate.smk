@@ -1,6 +1,4 @@
 # Responses of every policy through lm-eval, and their scores.
-from os import environ
-
 # vLLM has an environment of its own: conda makes it, or VLLM_PYTHON names its python. Scoring stays in the main one.
 VLLM = PLAN.size.evaluate.engine == "vllm"
 if VLLM and DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:

@@ -2,5 +2,23 @@
 
 import os
 
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+APART = ("test_commands.py", "test_shadows.py")  # of the workflow's tests, those that need no build of the smoke size
+
+
+class _ByFile(LoadScopeScheduling):
+    """A file goes to one process, in the order given; the files on the builds of the smoke size go as one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return "smoke" if file.startswith("tests/workflow/") and not file.endswith(APART) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _ByFile:
+    config.option.loadscopereorder = False
+    return _ByFile(config, log)

@@ -23,7 +23,8 @@ def in_conda(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone with the smoke size built in the environment of environment.yml, at the versions of the lock."""
     folder = clone(tmp_path_factory.mktemp("conda"))
     variables = {} if which("conda") else conda_standin.install(tmp_path_factory.mktemp("standin"))
-    done = run_in(folder, *COMMAND, variables={**variables, "PIP_CONSTRAINT": str(folder / "requirements.lock")})
+    variables |= {"PIP_CONSTRAINT": str(folder / "requirements.lock"), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = run_in(folder, *COMMAND, variables=variables)
     assert done.returncode == 0, done.stderr[-4000:]
     return folder
 
@@ -33,6 +34,11 @@ def test_jobs_run_in_the_environment_of_the_file(in_conda: Path) -> None:
     assert (environment.with_suffix(".yaml")).read_bytes() == (in_conda / "environment.yml").read_bytes()
     asked = run_in(in_conda, str(environment / "bin" / "python"), "-c", "import torch; print(torch.__file__)")
     assert asked.stdout.startswith(str(environment))
+
+
+def test_modules_are_compiled_once(in_conda: Path) -> None:
+    """Also where the surroundings forbid it, as images do: every job would compile all it imports."""
+    assert list((in_conda / "training" / "__pycache__").glob("train.*.pyc"))
 
 
 def test_two_runs_from_scratch_are_the_same(smoke: Path, in_conda: Path) -> None:
