@@ -104,15 +104,22 @@ def cumulative_costs(problem: Problem, policy: Policy) -> list[Array]:
 
 def feasible(problem: Problem, policy: Policy) -> Mask:
     """(k**T,): which complete trajectories keep S_t <= cap_t at every t."""
-    kept = np.ones(1, dtype=bool)
-    for spent, cap in list(zip(cumulative_costs(problem, policy), problem.caps, strict=True))[1:]:
-        kept = np.repeat(kept, problem.tokens) & (spent <= cap + TOLERANCE)
-    return kept
+    return _within(problem, cumulative_costs(problem, policy))
 
 
 def trajectory_costs(problem: Problem, policy: Policy) -> Array:
     """(k**T,): cost of each trajectory in the unit of d, ``max_t d S_t / cap_t``; feasible means <= d."""
-    spent = cumulative_costs(problem, policy)
+    return _in_units_of_d(problem, cumulative_costs(problem, policy))
+
+
+def _within(problem: Problem, spent: list[Array]) -> Mask:
+    kept = np.ones(1, dtype=bool)
+    for so_far, cap in list(zip(spent, problem.caps, strict=True))[1:]:
+        kept = np.repeat(kept, problem.tokens) & (so_far <= cap + TOLERANCE)
+    return kept
+
+
+def _in_units_of_d(problem: Problem, spent: list[Array]) -> Array:
     ratios = [
         np.repeat(s * problem.d / cap, problem.tokens ** (problem.horizon - t))
         for t, (s, cap) in enumerate(zip(spent, problem.caps, strict=True))
@@ -132,8 +139,8 @@ def trajectory_probabilities(policy: Policy) -> Array:
 def evaluate(problem: Problem, policy: Policy) -> Outcome:
     """Enumerate all trajectories of ``policy`` and return its exact expectations."""
     probability = trajectory_probabilities(policy)
-    allowed = feasible(problem, policy)
-    costs = trajectory_costs(problem, policy)
+    spent = cumulative_costs(problem, policy)
+    allowed, costs = _within(problem, spent), _in_units_of_d(problem, spent)
     return Outcome(
         reward=float(probability @ problem.reward),
         kept=float(probability @ (problem.reward * allowed)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -24,8 +23,7 @@ def check(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     """What `make check METHOD=mine METHODS_PATH=<folder>` runs."""
     plain = ["-o", "addopts=-q"]  # in one process: tests may run side by side already
     command = [sys.executable, "-m", "pytest", *plain, *FILES, "--method", "mine", "--methods-path", str(folder)]
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run([*command, *more], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def replace(file: Path, old: str, new: str) -> None:

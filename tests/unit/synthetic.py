@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,21 @@ def write_collected(
     steps: int = 12,
 ) -> Path:
     """Write the four files; runs whose method is in `failed` have no scores. Returns `folder`."""
+    runs, scores, curves, costs = _size(seeds, prompts, samples, pair, failed, steps)
+    folder.mkdir(parents=True, exist_ok=True)
+    index = {"size": "tiny", "title": "Synthetic size", "note": note, "pairs": {pair: _pair(pair)}, "runs": runs}
+    (folder / "runs.json").write_text(json.dumps(index, ensure_ascii=False), encoding="utf-8")
+    scores.to_parquet(folder / "scores.parquet", index=False)
+    curves.to_parquet(folder / "curves.parquet", index=False)
+    costs.to_parquet(folder / "costs.parquet", index=False)
+    return folder
+
+
+@cache
+def _size(
+    seeds: int, prompts: int, samples: int, pair: str, failed: tuple[str, ...], steps: int
+) -> tuple[list[dict[str, Any]], pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Runs, scores, curves and costs, drawn once: to be written, never changed."""
     rng = np.random.default_rng(7)
     runs: list[dict[str, Any]] = []
     scores, curves, costs = [], [], []
@@ -89,13 +105,7 @@ def write_collected(
             if level.kind == "method":
                 curves.append(_curves(rng, name, level, steps))
                 costs.append({"run": name, **_cost(rng)})
-    folder.mkdir(parents=True, exist_ok=True)
-    index = {"size": "tiny", "title": "Synthetic size", "note": note, "pairs": {pair: _pair(pair)}, "runs": runs}
-    (folder / "runs.json").write_text(json.dumps(index, ensure_ascii=False), encoding="utf-8")
-    pd.concat(scores).to_parquet(folder / "scores.parquet", index=False)
-    pd.concat(curves).to_parquet(folder / "curves.parquet", index=False)
-    pd.DataFrame(costs).to_parquet(folder / "costs.parquet", index=False)
-    return folder
+    return runs, pd.concat(scores), pd.concat(curves), pd.DataFrame(costs)
 
 
 def _pair(name: str) -> dict[str, Any]:
@@ -116,9 +126,8 @@ def _scores(rng: np.random.Generator, run: str, level: Level, test: str, prompts
     for decoding, prompt, sample in [
         *product(["sampled"], range(prompts), range(samples)), *product(["greedy"], range(prompts), [0])
     ]:  # fmt: skip
-        steps = float(
-            np.round(np.clip(level.steps + 0.25 * rng.standard_normal() * (0 < level.steps < 1), 0, 1) * 4) / 4
-        )
+        share = level.steps + 0.25 * float(rng.standard_normal()) * (0 < level.steps < 1)
+        steps = round(min(max(share, 0.0), 1.0) * 4) / 4
         kl = float("nan") if level.kl is None else level.kl * float(rng.gamma(4.0, 0.25))
         correct = float(rng.random() < level.fac * harder)
         k1, k3 = kl + 0.3 * (level.kl or 0.0) * rng.standard_normal(), kl * float(rng.gamma(9.0, 1 / 9))
