@@ -11,7 +11,7 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 sys.path.insert(0, workflow.basedir)
-# Images often set this; every job would then compile anew all it imports, which takes longer than most jobs.
+# Images often set this; every job would then compile anew all it imports, for many seconds.
 environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 from snakemake.exceptions import WorkflowError

@@ -22,6 +22,7 @@ from evaluation.tables.differences import differences_table
 from evaluation.tables.main import main_table
 from evaluation.tables.satisfaction import satisfaction_table
 from tests.unit.synthetic import cells_of, write_collected
+from tests.unit.test_figures import NAMES
 
 SEEDS = 3
 ALL = f"all {SEEDS}"
@@ -181,7 +182,8 @@ def test_the_figure_shows_every_pair_and_the_estimates_of_the_table(seeds: Path,
     size = as_pairs(seeds, tmp_path / "pairs")
     whole = across_pairs(size)
     assert whole is not None
-    drawn = draw_all(size)[-1]  # after those that every size has
+    *usual, drawn = draw_all(size)
+    assert [figure.name for figure in usual] == list(NAMES)  # all that a size of one pair has
     assert drawn.name == "across_pairs"
     assert drawn.runs == across_tables(size, None)[0].runs
     first = drawn.figure.axes[0]

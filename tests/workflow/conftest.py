@@ -28,7 +28,7 @@ def clone(target: Path) -> Path:
 
 
 def run_in(
-    folder: Path, *command: str, timeout: int = 1800, variables: dict[str, str] | None = None
+    folder: Path, *command: str, timeout: int = 900, variables: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """A command in a folder, in this environment with further variables; output is captured.
 
