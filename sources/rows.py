@@ -38,7 +38,7 @@ def check(name: str, split: str, root: str | None) -> None:
             return
     except urllib.error.HTTPError:
         return  # the hub answers; what it thinks of the data set, reading it will tell
-    except OSError as error:
+    except (OSError, ValueError) as error:  # no answer, or HF_ENDPOINT is no address
         raise UserError(f"data set '{name}' is not here, and {endpoint} is out of reach ({error}); {REMEDY}") from error
 
 

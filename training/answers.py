@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 _MARK = "####"
-_NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?")
+_NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
 
 
 def extract(text: str) -> str | None:

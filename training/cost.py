@@ -11,10 +11,15 @@ from dataclasses import asdict, dataclass
 import torch
 from transformers import PreTrainedModel
 
+from training.models import decoder
+
 
 @dataclass
 class Cost:
     """Running totals of one training run. Monitoring is left out: it is measurement, not method.
+
+    Not of the peak memory, which is the process's: it holds the monitor's teacher in every run. A teacher's seconds are
+    those of its layers; its product with the vocabulary belongs to the divergence, and so to the student's block.
 
     FLOPs are the usual estimate (Kaplan et al., arXiv 2001.08361): 2 per parameter and token forward, 4 backward;
     generation counts one forward per token. Tokens of a forward pass are prompt and response together.
@@ -80,8 +85,13 @@ class Cost:
 
 
 def parameters(model: PreTrainedModel) -> int:
-    """Number of parameters that take part in matrix products: all but the input embedding, tied or not."""
+    """Number of parameters that take part in matrix products over text: all but the input embedding, tied or not.
+
+    Mllama's layers of cross-attention are left out; text passes them by.
+    """
+    passed_by = getattr(model.config, "cross_attention_layers", None) or ()
     total = sum(p.numel() for p in model.parameters())
+    total -= sum(p.numel() for index in passed_by for p in decoder(model).get_submodule(f"layers.{index}").parameters())
     if model.get_input_embeddings().weight is model.get_output_embeddings().weight:
         return total
     return total - model.get_input_embeddings().weight.numel()

@@ -31,7 +31,7 @@ class UserError(Exception):
 
 
 class TrainingFailed(Exception):
-    """A run that cannot go on (a non-finite loss, say). It is recorded as a result, not raised to the user."""
+    """Training that cannot go on (a non-finite loss, say): of a method a result to be recorded, of a model an error."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -44,10 +44,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def cli(main: Callable[[list[str] | None], None]) -> None:
-    """Run a command-line entry point; a `UserError` or trouble with the disk ends it with a sentence, exit code 2."""
+    """Run a command-line entry point; trouble that a sentence can tell ends it with that and exit code 2."""
     try:
         main(None)
-    except UserError as error:
+    except (UserError, TrainingFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:

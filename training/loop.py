@@ -21,7 +21,7 @@ from training.monitor import task_rewards
 from training.optimizer import AdamW
 from training.parallel import Together, average_gradients, count, mean_over_processes, rank, sum_over_processes
 from training.prompt import encode
-from training.rollout import Rollouts, generate, pad_prompts
+from training.rollout import Rollouts, generate, pad_prompts, samples_alone
 from training.settings import TrainSettings
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ class Trainer:
             assert method.threshold is not None
             Budget(student, teacher, method.threshold, method.settings["constraint"])
         self.optimizer = AdamW(student.parameters(), settings.lr, settings.weight_decay)
-        self.scheduler = get_scheduler(settings.schedule, self.optimizer, settings.warmup, settings.steps)
+        self.scheduler = get_scheduler(settings.scheduler, self.optimizer, settings.warmup, settings.steps)
         self.cost = Cost()
         self.sizes = parameters(student), parameters(teacher) if teacher is not None else None
 
@@ -73,7 +73,7 @@ class Trainer:
         with self.cost.timed("student"):
             row = mean_over_processes({**reward, "length": length, **statistics})
             norm = self._step(row, step)
-        self._count(rollouts, sampled, self.cost.teacher_s > teacher_s)
+        self._count(rollouts, self._sources(step)[1] if sampled else None, self.cost.teacher_s > teacher_s)
         return {**row, "grad_norm": norm}
 
     def _each(self, of_questions: list[T]) -> list[T]:
@@ -81,16 +81,22 @@ class Trainer:
         return [value for value in of_questions for _ in range(self.settings.samples)]
 
     def _responses(self, problems: list[Problem], step: int) -> tuple[Rollouts, bool]:
-        """Student samples or, for the method's `data_share` of updates, the data set's solutions."""
+        """Student samples or, for the method's share of updates, the data set's solutions."""
         prompts = self._each([encode(self.tokenizer, problem["prompt"]) for problem in problems])
         torch.manual_seed(derive_seed(self.seed, "rollout", step))
-        if torch.rand(()).item() < self.method.data_share:
+        share, mix = self._sources(step)
+        if torch.rand(()).item() < share:
             return self._solutions(prompts, problems), False
         if rank() > 0:  # what is drawn above must be the same in all processes, what is drawn below must not
             torch.manual_seed(derive_seed(self.seed, "rollout", step, rank()))
-        s, mix = self.settings, self.method.teacher_mix
+        s = self.settings
         made = generate(self.student, self.tokenizer, prompts, s.max_new_tokens, False, self.teacher, mix, s.cache)
         return made, True
+
+    def _sources(self, step: int) -> tuple[float, float]:
+        """Share of updates on solutions and of the teacher in sampling: the method's, none in the common warm-up."""
+        warm = step < self.settings.kl_warmup
+        return (0.0, 0.0) if warm else (self.method.data_share, self.method.teacher_mix)
 
     def _solutions(self, prompts: list[list[int]], problems: list[Problem]) -> Rollouts:
         ids, prompt_mask = pad_prompts(prompts, self.tokenizer.pad_token_id, self.student.device)
@@ -135,14 +141,18 @@ class Trainer:
         kl = batch.mean_expectation(reverse_kl)
         return kl, {"kl": kl.item()}
 
-    def _count(self, rollouts: Rollouts, sampled: bool, asked: bool) -> None:
-        """Tokens of an update; `asked`: whether the teacher ran over them (for GRPO it does in a warm-up alone)."""
+    def _count(self, rollouts: Rollouts, mix: float | None, asked: bool) -> None:
+        """Tokens of an update; `mix`: the teacher's share in sampling, None where solutions were given.
+
+        `asked`: whether the teacher ran over the responses (for GRPO it does in a warm-up alone).
+        """
         own = {"prompt": rollouts.prompt_mask.sum().item(), "response": rollouts.mask.sum().item()}
         prompt, response = (int(tokens) for tokens in sum_over_processes(own).values())
         self.cost.steps += 1
         self.cost.prompts += self.settings.questions
-        mix, (student, teacher) = self.method.teacher_mix, self.sizes
-        by = ("teacher" if mix == 1.0 else "student") if sampled else None
+        (student, teacher), by = self.sizes, None if mix is None else "student"
+        if mix and self.teacher is not None and samples_alone(self.teacher, self.student, mix):
+            by = "teacher"
         self.cost.count(prompt, response, student, teacher if asked or by == "teacher" else None, by)
-        if self.method.reads_budget or (sampled and 0.0 < mix < 1.0):
+        if self.method.reads_budget or (mix and by == "student"):
             self.cost.count_along(prompt + response, self.sizes[1] or 0)

@@ -17,6 +17,8 @@ def group_advantage(returns: Tensor, group: Tensor) -> Tensor:
     total = torch.zeros(len(count), dtype=returns.dtype, device=returns.device)
     mean = total.index_add(0, index, returns) / count
     centred = returns - mean[index]
+    differs = ((group[:, None] == group) & (returns[:, None] != returns)).any(1)
+    centred = torch.where(differs, centred, 0.0)  # equal returns: not the mean's rounding divided by EPSILON
     square = total.index_add(0, index, centred.square()) / (count - 1).clamp(min=1)
     return centred / (square.sqrt()[index] + EPSILON)
 

@@ -105,6 +105,11 @@ class TeacherMixture(LogitsProcessor):
         return log_mixture
 
 
+def samples_alone(teacher: PreTrainedModel, student: PreTrainedModel, mix: float) -> bool:
+    """Whether the teacher samples without the student: at `mix` 1, unless its logits are wider than the student's."""
+    return mix == 1.0 and bool(teacher.config.vocab_size <= student.config.vocab_size)
+
+
 @torch.no_grad()
 def generate(
     model: PreTrainedModel,
@@ -131,10 +136,10 @@ def generate(
     )  # fmt: skip
     sampled, processors = model, list[LogitsProcessor]()
     if teacher is not None and teacher_mix > 0.0:
-        width = min(model.config.vocab_size, teacher.config.vocab_size)
-        if teacher_mix == 1.0 and teacher.config.vocab_size == width:
+        if samples_alone(teacher, model, teacher_mix):
             sampled = teacher
         else:
+            width = min(model.config.vocab_size, teacher.config.vocab_size)
             processors.append(TeacherMixture(teacher, mask, teacher_mix, width))
     with torch.inference_mode(), metered(sampled, mask) as meters:  # a tenth faster than no_grad alone
         full = sampled.generate(

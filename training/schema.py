@@ -66,7 +66,8 @@ def _sentence(model: type[BaseModel], problem: Any) -> str:
         return f"unknown key '{key}'; {nearest(path[-1], _keys_beside(model, path))}"
     if problem["type"] == "missing":
         return f"'{key}' is missing; add it"
-    return f"'{key}' is {_short(problem['input'])}, but {problem['msg'][0].lower()}{problem['msg'][1:]}; change it"
+    why = problem["msg"].removeprefix("Value error, ")
+    return f"'{key}' is {_short(problem['input'])}, but {why[0].lower()}{why[1:]}; change it"
 
 
 def _keys_beside(model: type[BaseModel], path: list[str]) -> list[str]:

@@ -35,6 +35,11 @@ class TrainSettings(Strict):
     cache: Literal["dynamic", "static"] = Field("dynamic", description="while sampling; static: compiled on a GPU")
     gradient_checkpointing: bool = Field(False, description="recompute each layer in the backward pass, for memory")
 
+    @property
+    def scheduler(self) -> str:
+        """The schedule by transformers' name; its `constant` has no warm-up."""
+        return "constant_with_warmup" if self.schedule == "constant" and self.warmup else self.schedule
+
     @model_validator(mode="after")
     def _one_unit(self) -> TrainSettings:
         if (self.steps == 0) == (self.epochs is None):

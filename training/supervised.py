@@ -33,6 +33,6 @@ def fit(
         schedule.step()
         seen.append(loss.item())
         if not math.isfinite(seen[-1]):
-            raise TrainingFailed(f"the loss is {seen[-1]} at step {step} of {name}")
+            raise TrainingFailed(f"the loss is {seen[-1]} at step {step} of {name}; give the model a smaller lr")
         progress.show(step, loss=seen[-1])
     return seen

@@ -31,6 +31,8 @@ def arguments(run: Run) -> dict[str, Any]:
     budget = run.budget
     if budget.kl_warmup:
         raise UserError(f"'kl_warmup' is {budget.kl_warmup}, but TRL's trainers have none; set it to 0")
+    if budget.dtype != "float32":  # most small updates would be lost, as training/optimizer.py says
+        raise UserError(f"'dtype' is {budget.dtype}, but TRL's trainers step float32 weights alone; set it to float32")
     micro = budget.micro_questions or budget.questions
     if budget.questions % micro:
         raise UserError(f"'micro_questions' is {micro}, but TRL's trainers need a divisor of {budget.questions}")
@@ -39,10 +41,10 @@ def arguments(run: Run) -> dict[str, Any]:
         "output_dir": str(run.out / "policy"), "save_strategy": "no", "report_to": "none", "disable_tqdm": True,
         "max_steps": budget.steps, "per_device_train_batch_size": micro * budget.samples,
         "gradient_accumulation_steps": budget.questions // micro, "shuffle_dataset": False,
-        "learning_rate": budget.lr, "lr_scheduler_type": budget.schedule, "warmup_steps": budget.warmup,
+        "learning_rate": budget.lr, "lr_scheduler_type": budget.scheduler, "warmup_steps": budget.warmup,
         "weight_decay": budget.weight_decay, "max_grad_norm": budget.max_grad_norm,
         "max_completion_length": budget.max_new_tokens, "temperature": 1.0, "top_p": 1.0, "top_k": 0,
-        "disable_dropout": True, "bf16": budget.dtype == "bfloat16",
+        "disable_dropout": True, "bf16": False,
         "gradient_checkpointing": budget.gradient_checkpointing,
         "use_cpu": run.student.device.type == "cpu", "seed": derive_seed(run.seed, "trl") % 2**32,
         "logging_steps": 1, "logging_nan_inf_filter": False,

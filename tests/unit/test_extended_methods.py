@@ -195,13 +195,22 @@ def test_sft_is_the_likelihood_of_the_solutions() -> None:
     assert made.cost.tokens_generated == made.cost.teacher_tokens == 0
 
 
-def test_seqkd_descends_the_forward_kl_of_responses() -> None:
-    student, teacher = pair(EQUAL)
+@pytest.mark.parametrize("space", [EQUAL, UNEVEN])
+def test_seqkd_descends_the_forward_kl_of_responses(space: Space) -> None:
+    """Whatever their lengths: a mean over each response's tokens would prefer short ones."""
+    student, teacher = pair(space)
     known = exact(student, teacher)
     drawn = known.chosen_mu.sum(1).exp()
     kl = (drawn * (known.chosen_mu.sum(1) - known.chosen.sum(1))).sum()
     found = expected_gradient(make("seqkd"), student, teacher, lambda y: 0.0, 1, 0, drawn)
-    torch.testing.assert_close(found * EQUAL.horizon, gradient(kl, student), rtol=1e-7, atol=1e-9)
+    torch.testing.assert_close(found, gradient(kl, student), rtol=1e-7, atol=1e-9)
+
+
+def test_at_the_teacher_seqkd_stands_still() -> None:
+    teacher = pair(UNEVEN)[1]
+    drawn = exact(teacher, teacher).chosen.sum(1).exp().detach()
+    found = expected_gradient(make("seqkd"), teacher, teacher, lambda y: 0.0, 1, 0, drawn)
+    torch.testing.assert_close(found, torch.zeros_like(found), rtol=0, atol=1e-12)
 
 
 def test_seqkd_samples_from_the_teacher_alone() -> None:

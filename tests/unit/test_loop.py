@@ -101,6 +101,14 @@ def test_operations_are_those_of_the_passes_made(name: str, student: int, teache
     assert made.cost.flops == pytest.approx(expected * made.cost.student_tokens)
 
 
+def test_a_student_that_runs_beside_a_wider_teacher_is_counted() -> None:
+    made = trainer("seqkd", steps=1)
+    made.teacher = tiny.llama(2, vocab=len(build()) + 3).requires_grad_(False)
+    made.update(0)
+    student, teacher = made.sizes
+    assert made.cost.flops == pytest.approx((8 * student + 2 * (teacher or 0)) * made.cost.student_tokens)
+
+
 def test_off_policy_updates_use_the_solutions() -> None:
     row = next(trainer("gkd", overrides={"on_policy": 0.0}).steps())
     assert "reward" not in row
@@ -119,6 +127,28 @@ def test_warm_up_on_the_kl_alone() -> None:
     warm, plain = trainer("grpo", kl_warmup=0), trainer("gkd", kl_warmup=1, steps=1)
     assert "kl" in next(plain.steps())
     assert "kl" not in next(warm.steps())
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides"), [("gkd", {"on_policy": 0.0}), ("sft", {}), ("seqkd", {}), ("minillm", {"teacher_mix": 0.5})]
+)
+def test_every_method_leaves_the_warm_up_with_the_same_weights(name: str, overrides: dict[str, float]) -> None:
+    """Also those that later learn from solutions or from the teacher's samples."""
+    made = [trainer(one, overrides=more, kl_warmup=2) for one, more in ((name, overrides), ("grpo", {}))]
+    for one in made:
+        one.teacher = tiny.llama(2, vocab=len(build())).requires_grad_(False)
+    rows = [list(one.steps()) for one in made]
+    assert rows[0] == rows[1]
+    assert torch.equal(weights(made[0]), weights(made[1]))
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
+def test_the_learning_rate_rises_over_the_warm_up(schedule: str) -> None:
+    made, rates = trainer("grpo", steps=4, warmup=2, schedule=schedule), []
+    for step in range(3):
+        rates.append(made.scheduler.get_last_lr()[0])
+        made.update(step)
+    assert rates == pytest.approx([0.0, 5e-4, 1e-3])
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,14 @@ def test_advantage_by_hand() -> None:
     assert advantage.tolist() == pytest.approx([size, -size, -size, size, 0.0, 0.0], abs=1e-6)
 
 
+@pytest.mark.parametrize(("value", "rows"), [(-100.7, 8), (-5.3, 8), (-20.1, 10), (0.1, 3)])
+def test_equal_returns_have_no_advantage_whatever_their_mean_rounds_to(value: float, rows: int) -> None:
+    returns = torch.tensor([value] * rows + [0.0, 1.0])
+    advantage = group_advantage(returns, torch.tensor([0] * rows + [1, 1]))
+    assert advantage[:rows].eq(0).all()
+    assert advantage[rows:].ne(0).all()
+
+
 def test_advantage_ignores_row_order() -> None:
     torch.manual_seed(0)
     returns, group, shuffled = torch.randn(12), torch.arange(3).repeat(4), torch.randperm(12)

@@ -15,6 +15,7 @@ from sources.architectures import published
 from sources.layers import drop_layers
 from study.config import load_size
 from tests.tiny import batch, gradients, llama
+from training.cost import parameters
 from training.divergence import reverse_kl
 from training.errors import UserError
 from training.models import check_same_vocabulary, decoder, load_policy, load_tokenizer, recomputing, share_stops
@@ -49,6 +50,20 @@ def test_the_formula_counts_what_a_model_has(vision: Path) -> None:
     cut = {key: value for key, value in shadow.cut(shape).items() if key in type(shape).model_fields}
     small = shape.model_copy(update={**cut, "head_dim": None})
     assert small.parameters() == sum(p.numel() for p in model.parameters())
+
+
+def test_operations_of_the_text_path_leave_out_what_text_passes_by(vision: Path) -> None:
+    """Layers of cross-attention may hold anything: the logits are the same, and they are not counted."""
+    model, ids = load_policy(vision), torch.arange(5)[None]
+    before, counted = model(input_ids=ids).logits, parameters(model)
+    passed = [decoder(model).layers[i] for i in model.config.cross_attention_layers]
+    held = sum(p.numel() for layer in passed for p in layer.parameters())
+    whole = sum(p.numel() for p in model.parameters()) - model.get_input_embeddings().weight.numel()
+    for layer in passed:
+        for weight in layer.parameters():
+            weight.data.fill_(torch.nan)
+    assert torch.equal(model(input_ids=ids).logits, before)
+    assert counted == whole - held < whole
 
 
 def test_the_text_path_is_read_whole_and_runs(vision: Path) -> None:
@@ -172,7 +187,7 @@ def test_generated_problems_keep_templates_apart(monkeypatch: pytest.MonkeyPatch
 
 def test_generated_problems_name_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reasoning.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="needs the package reasoning-gym; run `pip install"):
+    with pytest.raises(UserError, match=r"needs the package reasoning-gym; run `.* -m pip install"):
         reasoning.check()
 
 

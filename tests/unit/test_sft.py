@@ -91,5 +91,5 @@ def test_a_missing_package_is_named_with_the_command_to_run(monkeypatch):
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr(smollm2, "distribution", distribution)
-    with pytest.raises(UserError, match=r"'gguf' is not installed; run `pip install --no-deps -r"):
+    with pytest.raises(UserError, match=r"'gguf' is not installed; run `.* -m pip install --no-deps -r"):
         smollm2.weights()

@@ -6,6 +6,7 @@ the weights, the sampled ids and the rewards. Tolerance: 1e-5 relative, plus 1e-
 
 from __future__ import annotations
 
+import types
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from huggingface_hub import constants
 
 from tests import tiny
 from training.batch import Batch
+from training.errors import UserError
 from training.folders import find_folders
 from training.rollout import Rollouts
+from training.settings import TrainSettings
+from training.trl_adapter import arguments
 from world import tokenizer
 
 FOLDERS = find_folders()
@@ -40,6 +44,17 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> None:
 def rolled(lengths: list[int]) -> Rollouts:
     """Prompts of uneven length, so that left padding takes part."""
     return tiny.rollouts([3, 3, 3, 3, 5, 5, 5, 5], lengths, vocab=VOCABULARY)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [({"dtype": "bfloat16"}, "'dtype' is bfloat16"), ({"kl_warmup": 1}, "'kl_warmup' is 1"),
+     ({"questions": 3, "micro_questions": 2}, "'micro_questions' is 2")],
+)  # fmt: skip
+def test_a_budget_that_trl_would_spend_otherwise_is_refused(more: dict[str, Any], told: str) -> None:
+    asked = types.SimpleNamespace(budget=TrainSettings(steps=1, **more))
+    with pytest.raises(UserError, match=told):
+        arguments(asked)  # type: ignore[arg-type]
 
 
 def common(folder: Path) -> dict[str, Any]:
