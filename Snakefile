@@ -2,7 +2,7 @@
 # `snakemake --cores all results/tables` builds everything of one size: `--config size=smoke` picks another.
 import json
 import sys
-from os import environ
+from os import environ, pathsep
 from os.path import relpath
 from shlex import quote
 from shutil import which
@@ -13,11 +13,14 @@ min_version("9.0")
 sys.path.insert(0, workflow.basedir)
 # Images often set this; every job would then compile anew all it imports, for many seconds.
 environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Jobs run modules of this repository, whatever the working directory.
+environ["PYTHONPATH"] = pathsep.join(filter(None, (str(workflow.basedir), environ.get("PYTHONPATH"))))
 
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 from study.code import code_hash
 from study.plan import make_plan, task_files
+from study.precision import slow_bfloat16
 from training.errors import UserError
 from training.folders import find_folders
 
@@ -33,15 +36,19 @@ if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method and 
     )
 
 # Jobs of one machine would share its first card and run out of memory together: one at a time, unless told otherwise.
-if workflow.local_exec and which("nvidia-smi") and "gpu" not in workflow.global_resources:
+# An executor that submits has `nodes` (`--jobs`): there, and in the jobs that it starts, cards are not ours to count.
+here = workflow.is_main_process and workflow.resource_settings.nodes is None
+if here and which("nvidia-smi") and "gpu" not in workflow.global_resources:
     workflow.register_resource("gpu", 1)
+if here and not which("nvidia-smi") and (slow := slow_bfloat16(PLAN.size)):
+    print(f"warning: {slow}", file=sys.stderr)
 
 BUILT = f"results/built/{PLAN.name}"
 
 
 def as_json(value):
-    """Parameters as one JSON argument, the same text for the same content."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    """Parameters as one JSON argument, the same text for the same content; in ASCII, for a job in any locale."""
+    return json.dumps(value, sort_keys=True)
 
 
 wildcard_constraints:

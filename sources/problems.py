@@ -26,7 +26,8 @@ SAMPLE = 3  # faulty rows named in a message
 def data_sets(settings: ProblemData) -> dict[str, list[Problem]]:
     """All problems by file name; a function of the settings and the published rows."""
     tests = {test: problems(test, _asked_split(test, settings.train), settings.root) for test in settings.tests}
-    pool = _apart(problems(settings.train, "train", settings.root), tests, settings.train)
+    pool = _short(problems(settings.train, "train", settings.root), settings.longest, settings.train)
+    pool = _apart(pool, tests, settings.train)
     _shuffle(pool, settings.seed, "train")
     rest = len(pool) - settings.validation
     if rest < (settings.train_limit or 1):
@@ -44,6 +45,17 @@ def data_sets(settings: ProblemData) -> dict[str, list[Problem]]:
 def _asked_split(test: str, train: str) -> str:
     """The split that a test takes: of an unsplit data set, what training on that same set holds out."""
     return "held_out" if test == train and "held_out" in CATALOGUE[test].splits else "test"
+
+
+def _short(pool: list[Problem], longest: int | None, name: str) -> list[Problem]:
+    """The problems whose question has at most `longest` characters; how many are left out is said."""
+    kept = [problem for problem in pool if longest is None or len(problem["question"]) <= longest]
+    if len(kept) < len(pool):
+        print(
+            f"{name}, train: {len(pool) - len(kept)} questions of more than {longest} characters left out",
+            file=sys.stderr,
+        )
+    return kept
 
 
 def _apart(pool: list[Problem], tests: dict[str, list[Problem]], name: str) -> list[Problem]:

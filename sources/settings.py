@@ -17,12 +17,14 @@ Count = Annotated[int, Field(ge=1)]
 class ProblemData(Strict):
     """Real problems: a training set and test sets of the catalogue, and how many problems of each.
 
-    Validation problems are taken out of the training set; limits pick at random with `seed`, None takes all.
+    Validation problems are taken out of the training set; limits pick at random with `seed`, None takes all. Training
+    and validation go without questions of more than `longest` characters: one such prompt pads a whole update.
     `root` is a folder with local copies (see `sources.catalogue` for its layout); None reads the hub.
     """
 
     train: str = "gsm8k"
     train_limit: Count | None = None
+    longest: Count | None = None
     validation: int = Field(200, ge=1)
     tests: dict[str, Count | None] = Field(min_length=1)
     seed: int = Field(0, ge=0)

@@ -37,7 +37,8 @@ def short_hash(value: Any, length: int = 8) -> str:
 
 @cache
 def _digest(path: Path) -> str:
-    text = ast.dump(_without_docstrings(syntax_tree(path))) if path.suffix == ".py" else path.read_text()
+    tree = _without_docstrings(syntax_tree(path)) if path.suffix == ".py" else None
+    text = path.read_text(encoding="utf-8") if tree is None else ast.dump(tree)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -1,37 +1,37 @@
-"""Memory, disk and hours of a size as findings; measured seconds where runs of it have finished, else stated ones."""
+"""Memory, disk and hours of a size as findings, and the device they are reckoned on."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Generator, Iterator
 
+from evaluation.judge.prompt import TEMPLATE
+from sources.architectures import Config
 from study.config import Size
+from study.data_checks import USUAL
 from study.estimates import (
+    CORE,
     DEVICES,
     HOUR,
+    PROMPT,
+    UTILISATION,
     Device,
     bytes_per,
     decoding_s,
-    generate_s,
-    score_s,
+    evaluation_memory,
+    generation_memory,
     training_memory,
-    update_s,
 )
 from study.facts import Facts, judge_facts
-from study.pair_checks import Finding
+from study.hours import Clock, counted, meetings, pair_hours, told, trained_rows
+from study.pair_checks import Finding, Prompts, folder_fault, licence
 from training.errors import UserError, nearest
-from training.folders import find_folders
-from training.settings import TrainSettings
 
 GB = 1e9
-TRAINING_PROBLEMS = {"gsm8k": 7473, "math": 7500, "reasoning_gym": 4080}  # as published, to count epochs in updates
-REFERENCES = 2  # teacher and student, evaluated but not trained
-Known = dict[str, tuple[Facts, Facts]]
+HERE = "found here"
+Known = dict[str, tuple[Facts, Facts, Prompts]]  # student, teacher and prompts by pair
 
 
 def find_device(name: str | None, size: Size) -> tuple[Device, str]:
@@ -41,14 +41,13 @@ def find_device(name: str | None, size: Size) -> tuple[Device, str]:
         raise UserError(f"there is no device '{wanted}' in study/estimates.py; {nearest(wanted, DEVICES)}")
     found = None if name else _gpu()
     if found:
-        return found, "found here"
+        return found, HERE
     if wanted:
-        return DEVICES[
-            wanted
-        ], "as stated by its maker; no such card was looked for" if name else "the size's; none is here"
+        origin = "as stated by its maker; no such card was looked for" if name else "the size's; none is here"
+        return DEVICES[wanted], origin
     cores = os.cpu_count() or 1
     memory = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    return Device(f"{cores} CPU cores", memory, 2e10 * cores, 1e10), "found here"
+    return Device(f"{cores} CPU cores", memory, CORE / UTILISATION, 1e10, cores), HERE
 
 
 def _gpu() -> Device | None:
@@ -64,143 +63,114 @@ def _gpu() -> Device | None:
     return Device(f"{title} (reckoned as {like.title})", memory, like.peak, like.bandwidth)
 
 
-def cost_findings(size: Size, known: Known, device: Device, origin: str) -> Iterator[Finding]:
-    """Memory of a run, disk, and hours by rule and in total."""
-    yield Finding("note", "all", "device", f"{device.title}, {device.memory / GB:.0f} GB ({origin})")
+def cost_findings(size: Size, known: Known, by: Clock) -> Iterator[Finding]:
+    """Memory of a run, of its evaluation and of local judges, hours by rule and in total, and disk."""
     hours: dict[str, float] = {}
     disk = 0.0
-    for name, (student, teacher) in known.items():
-        if student.config is None or teacher.config is None:
-            yield _unreckoned(size, name, hours)
-            continue
-        train = counted(size, name)
-        yield _memory(name, training_memory(student.config, teacher.config, train), device)
-        weight, rows = bytes_per(train.dtype), trained_rows(size)
-        runs = sum(rows.values()) * len(size.seeds_of(name))
-        disk += weight * (student.config.parameters() * (runs + 1) + teacher.config.parameters())
-        disk += 2 * (weight + 12) * student.config.parameters()  # two checkpoints of the run under way
-        spent, origin = _hours(size, name, student, teacher, train, device, rows)
+    for name, (student, teacher, prompt) in known.items():
+        spent = pair_hours(size, name, (student, teacher), prompt, by)
         hours = {rule: hours.get(rule, 0.0) + spent.get(rule, 0.0) for rule in hours.keys() | spent.keys()}
-        yield Finding("note", name, "throughput", origin)
-    yield from _judges(size, known, device, hours)
-    if hours:
-        yield Finding("note", "all", "hours by rule", ", ".join(f"{k} {v:,.1f}" for k, v in sorted(hours.items())))
-        yield Finding("note", "all", "hours in total", f"{sum(hours.values()):,.1f} on {device.title}")
+        yield from _memories(size, name, known[name], by.device)
+        yield Finding("note", name, "throughput", told(size, name, (student, teacher), prompt, by))
+        disk += _disk(size, name, student, teacher)
+    for judge in size.judges:
+        weights, spent_h = yield from _judge(size, judge, known, by.device)
+        disk += weights
+        if spent_h:
+            hours["judge"] = hours.get("judge", 0.0) + spent_h
+    yield from _hours(hours, by.device)
     free = shutil.disk_usage(".").free
     text = f"{disk / GB:,.1f} GB for models, policies and checkpoints; {free / GB:,.0f} GB free here"
     yield Finding("ok" if free > disk else "refused", "all", "disk", text)
 
 
-def _unreckoned(size: Size, name: str, hours: dict[str, float]) -> Finding:
-    """A pair without known architecture: the hours of its training, which are added, where every method has run."""
-    train, rows = counted(size, name), trained_rows(size)
-    seen = {method: measured_update_s(name, method, train) for method in rows}
-    text = "made here and small, or of an unknown architecture: memory is not reckoned"
-    if None in seen.values():
-        return Finding("note", name, "cost", f"{text}, nor are hours: not every method has run here yet")
-    each = sum(rows[method] * (seen[method] or 0.0) for method in rows) * len(size.seeds_of(name)) * train.steps
-    hours["train"] = hours.get("train", 0.0) + each * train.processes / HOUR
-    return Finding("note", name, "cost", f"{text}; hours of training as measured in runs that finished here")
+def _hours(hours: dict[str, float], device: Device) -> Iterator[Finding]:
+    if not hours:
+        return
+    total, of = sum(hours.values()), f"on {device.title}"
+    if device.cores:
+        of = f"of jobs, one core each; {total / device.cores:,.1f} of waiting {of}"
+    yield Finding("note", "all", "hours by rule", ", ".join(f"{k} {v:,.1f}" for k, v in sorted(hours.items())))
+    yield Finding("note", "all", "hours in total", f"{total:,.1f} {of}")
 
 
-def counted(size: Size, pair: str) -> TrainSettings:
-    """Training settings with epochs counted in updates, as far as the number of problems is known."""
-    problems, train = size.pairs[pair].data.problems, size.train_of(pair)
-    if problems is None:
-        return train
-    held = TRAINING_PROBLEMS.get(problems.train, 7500) - problems.validation
-    return train.in_updates(min(held, problems.train_limit or held))
+def _disk(size: Size, name: str, student: Facts, teacher: Facts) -> float:
+    """Bytes of both models, the policies, and two checkpoints of the run under way."""
+    if student.config is None or teacher.config is None:
+        return 0.0
+    weight, policies = bytes_per(size.train_of(name).dtype), sum(trained_rows(size).values()) * len(size.seeds_of(name))
+    held = weight * (student.config.parameters() * (policies + 1) + teacher.config.parameters())
+    return held + 2 * (weight + 12) * student.config.parameters()
 
 
-def trained_rows(size: Size) -> dict[str, int]:
-    """Rows of each method, seeds not counted."""
-    folders, rows = find_folders(tuple(size.methods_path)), {}
-    for method, overrides in size.methods.items():
-        if method not in folders:
-            raise UserError(f"there is no method '{method}'; {nearest(method, folders)}")
-        own = {key: value for key, value in overrides.items() if key not in {"lr", "threshold"}}
-        others = [overrides[key] for key in ("lr", "threshold") if isinstance(overrides.get(key), list)]
-        rows[method] = len(folders[method].grid(own, "config"))
-        for values in others:
-            rows[method] *= len(values)
-    return rows
+def _memories(size: Size, name: str, known: tuple[Facts, Facts, Prompts], device: Device) -> Iterator[Finding]:
+    """Memory of a training run, and of the larger of generating and scoring."""
+    (student, teacher), prompt = (model.config for model in known[:2]), known[2]
+    if student is None or teacher is None:
+        text = "made here and small, or of an unknown architecture: not reckoned"
+        yield Finding("note", name, "memory", text)
+        return
+    train = training_memory(student, teacher, counted(size, name), prompt.training)
+    rows = "questions, samples" if "cache" in train else "micro_tokens"  # what its largest stage grows with
+    remedy = f"smaller {rows} or max_new_tokens, a teacher_dtype of int8, or a larger card"
+    yield memory_finding(name, "memory", "at the peak of a run", train, device, remedy)
+    stages = evaluation_memory(student, teacher, size.evaluate_of(name), prompt.longest)
+    stage = max(stages, key=lambda stage: sum(stages[stage].values()))
+    remedy = "a smaller evaluate.batch or max_new_tokens, or a larger card"
+    yield memory_finding(name, "evaluation", f"to {stage}", stages[stage], device, remedy)
 
 
-def meetings(size: Size, pair: str) -> int:
-    """Pairs of runs that a judge compares on every question: rows at equal seeds, references with all, and its control.
-
-    The control is the untrained student's response with an instruction to the judge against the same without it.
-    """
-    rows, seeds = sum(trained_rows(size).values()), len(size.seeds_of(pair))
-    return seeds * rows * (rows - 1) // 2 + REFERENCES * seeds * rows + REFERENCES * (REFERENCES - 1) // 2 + 1
-
-
-def _memory(name: str, parts: dict[str, float], device: Device) -> Finding:
+def memory_finding(subject: str, what: str, when: str, parts: dict[str, float], device: Device, remedy: str) -> Finding:
+    """Whether parts in bytes fit the device together."""
     total = sum(parts.values())
     shown = ", ".join(f"{part} {size / GB:.1f}" for part, size in parts.items() if size > 0.05 * GB)
     fits = total <= device.memory
-    text = f"{total / GB:.1f} GB of {device.memory / GB:.0f} at the peak of a run ({shown}), by formula"
-    remedy = "" if fits else "; smaller micro_tokens or max_new_tokens, a teacher_dtype of int8, or a larger card"
-    return Finding("ok" if fits else "refused", name, "memory", text + remedy)
+    text = f"{total / GB:.1f} GB of {device.memory / GB:.0f} {when} ({shown}), by formula"
+    return Finding("ok" if fits else "refused", subject, what, text + ("" if fits else f"; {remedy}"))
 
 
-def _hours(
-    size: Size, name: str, student: Facts, teacher: Facts, train: TrainSettings, device: Device, rows: dict[str, int]
-) -> tuple[dict[str, float], str]:
-    """Hours by rule for a pair, and where the training's seconds come from."""
-    assert student.config is not None and teacher.config is not None  # noqa: PT018
-    evaluate, tests, seeds = size.evaluate_of(name), len(size.pairs[name].tests), len(size.seeds_of(name))
-    folders, training, measured = find_folders(tuple(size.methods_path)), 0.0, 0
-    for method, count in rows.items():
-        seen = measured_update_s(name, method, train)
-        measured += seen is not None
-        asked = 1.0 if folders[method].declares.needs.teacher else train.kl_warmup / train.steps
-        with_teacher, alone = (update_s(student.config, model, train, device) for model in (teacher.config, None))
-        update = seen or asked * with_teacher + (1.0 - asked) * alone
-        training += count * seeds * train.steps * update * train.processes  # hours of cards, not of waiting
-    policies = sum(rows.values()) * seeds + 1
-    generate = policies * generate_s(student.config, tests, evaluate, device)
-    generate += generate_s(teacher.config, tests, evaluate, device)
-    score = (policies + 1) * score_s(student.config, teacher.config, tests, evaluate, device)
-    spent = {"train": training / HOUR, "generate": generate / HOUR, "score": score / HOUR}
-    per_run = update_s(student.config, teacher.config, train, device) * train.steps / HOUR
-    stated = f"stated, not measured: about {per_run:,.1f} h for a run of {train.steps:,} updates at full length"
-    return spent, f"measured for {measured} of {len(rows)} methods; rest {stated}" if measured else stated
+def _judge(size: Size, name: str, known: Known, device: Device) -> Generator[Finding, None, tuple[float, float]]:
+    """A judge's findings; returns bytes of weights to fetch and hours. An endpoint's are its owner's to know."""
+    local = size.judges[name].local
+    if local is None:
+        yield Finding("note", name, "judge", f"{size.judges[name].model} answers elsewhere: its cost is not reckoned")
+        return 0.0, 0.0
+    pair, _, role = local.model.rpartition(".")
+    own = pair in size.pairs and role in {"student", "teacher"}
+    fault = "" if own else folder_fault(local.model)
+    if fault:
+        yield Finding("refused", name, "judge", fault)
+    if fault or (own and pair not in known):
+        return 0.0, 0.0
+    student, teacher, _ = known[pair] if own else (None, None, None)
+    model = (teacher if role == "teacher" else student) or judge_facts(local.model)
+    yield Finding(*licence(model, name))
+    if model.config is None:
+        yield Finding("note", name, "judge", "size not known: neither memory nor hours are reckoned")
+        return 0.0, 0.0
+    hours = yield from _local_judge(size, name, model.config, _judge_prompt(size, known), device)
+    fetched = 0.0 if own or model.source == "folder" else bytes_per(local.dtype) * model.config.parameters()
+    return fetched, hours
 
 
-def measured_update_s(pair: str, method: str, train: TrainSettings, runs: Path = Path("results/runs")) -> float | None:
-    """Mean seconds of an update over finished runs of this pair and method with the same batch and length."""
-    same = ("questions", "samples", "max_new_tokens", "dtype", "processes", "cache")
-    found = []
-    for file in sorted(runs.glob(f"{pair}-{method}-*/run.json")):
-        record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        cost = file.with_name("cost.json")
-        if (
-            record["status"] == "ok"
-            and cost.is_file()
-            and all(record["train"].get(k) == getattr(train, k) for k in same)
-        ):
-            spent = json.loads(cost.read_text(encoding="utf-8"))
-            found.append(spent["wall_s"] / max(1, spent["steps"]))
-    return sum(found) / len(found) if found else None
+def _local_judge(size: Size, name: str, config: Config, prompt: int, device: Device) -> Generator[Finding, None, float]:
+    """Context and memory of a judge that runs here; returns its hours."""
+    judge, local = size.judges[name], size.judges[name].local
+    assert local is not None
+    length, held = prompt + local.max_new_tokens, config.max_position_embeddings
+    text = f"{held:,} tokens, {length:,} needed ({prompt:,} for a question with two answers at full length)"
+    yield Finding("ok" if held >= length else "refused", name, "context length", text)
+    met = sum(meetings(size, pair) * len(content.tests) for pair, content in size.pairs.items())
+    replies = met * 2 * judge.prompts  # in both orders
+    parts = generation_memory(config, local.batch, length, local.dtype, prompt)
+    remedy = f"a smaller judges.{name}.local.batch, a larger card, or an endpoint"
+    yield memory_finding(name, "judge", f"for {replies:,} replies", parts, device, remedy)
+    token_s = decoding_s(config, local.batch, device, bytes_per(local.dtype))
+    return replies / local.batch * local.max_new_tokens * token_s / HOUR
 
 
-def _judges(size: Size, known: Known, device: Device, hours: dict[str, float]) -> Iterator[Finding]:
-    """Local judges: whether they fit, and their hours, which are added; an endpoint's are its owner's to know."""
-    for name, judge in size.judges.items():
-        if judge.local is None:
-            yield Finding("note", name, "judge", f"{judge.model} answers elsewhere: its cost is not reckoned")
-            continue
-        pair, _, role = judge.local.model.rpartition(".")
-        model = known[pair][role == "teacher"] if pair in known else judge_facts(judge.local.model)
-        if model.config is None:
-            yield Finding("note", name, "judge", f"{judge.local.model}: size not known")
-            continue
-        met = sum(meetings(size, pair) * len(content.tests) for pair, content in size.pairs.items())
-        replies = met * 2 * judge.prompts  # in both orders
-        weight, batch = bytes_per(judge.local.dtype), judge.local.batch
-        token_s = decoding_s(model.config, batch, device, weight)
-        hours["judge"] = hours.get("judge", 0.0) + replies / batch * judge.local.max_new_tokens * token_s / HOUR
-        held = weight * model.config.parameters()
-        text = f"{model.name} ({model.source}, {model.license}): {held / GB:.0f} GB of weights, {replies:,} replies"
-        yield Finding("ok" if held < 0.95 * device.memory else "refused", name, "judge", text)
+def _judge_prompt(size: Size, known: Known) -> int:
+    """Tokens of a judge's longest prompt: its text, a question, and two answers of full length."""
+    answers = max(2 * size.evaluate_of(pair).max_new_tokens for pair in size.pairs)
+    question = max((prompt.longest for *_, prompt in known.values()), default=PROMPT)
+    return len(TEMPLATE.template) // USUAL + question + answers

@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sources.architectures import Config
+from sources.settings import SmolModel
 from study.config import Evaluation
 from training.settings import TrainSettings
 
-PROMPT = 300  # tokens of a prompt, chat template included: an allowance
+PROMPT = 300  # tokens of a prompt, chat template included: an allowance where the problems cannot be read
 UTILISATION = 0.4  # of the card's peak in forward and backward passes
 BANDWIDTH_SHARE = 0.6  # of the memory bandwidth while decoding
 LAYER_S = 0.9e-3  # seconds that transformers needs to start the kernels of one layer, per decoded token
@@ -21,17 +22,23 @@ RESERVE = 1.5e9  # bytes of CUDA context and fragments
 LOGIT_ROWS = 512  # tokens whose logits exist at a time, of student and teacher (training.chunks.LEAST_ROWS)
 LOGITS = 2**24  # logits up to which all exist at once (training.chunks.TILE); in a tile they are never so many
 LOGIT_COPIES = 10  # float32 tensors of that size in a forward and backward pass of a divergence
+CORE = 5e10  # float32 operations a second that one core with AVX2 does in a product (measured)
+SCORED = 4096  # padded tokens in a pass of the scores (evaluation.score)
 HOUR = 3600.0
 
 
 @dataclass(frozen=True)
 class Device:
-    """A card as its maker states it: bytes, bfloat16 operations and bytes moved per second."""
+    """A card as its maker states it: bytes, bfloat16 operations and bytes moved per second.
+
+    Of a CPU, with `cores`, both speeds are those of one core, since a job has one thread.
+    """
 
     title: str
     memory: float
     peak: float
     bandwidth: float
+    cores: int = 0
 
 
 DEVICES = {
@@ -48,8 +55,10 @@ def bytes_per(dtype: str) -> int:
     return {"int8": 1, "bfloat16": 2}.get(dtype, 4)
 
 
-def training_memory(student: Config, teacher: Config, train: TrainSettings) -> dict[str, float]:
+def training_memory(student: Config, teacher: Config, train: TrainSettings, prompt: int = PROMPT) -> dict[str, float]:
     """Bytes by part on one card at the peak of a run: in its backward pass, its optimiser's step, or its generation.
+
+    `prompt`: tokens of the longest one, to which its update's others are padded.
 
     Several processes share the rows; each holds both models and the optimiser whole. A teacher in int8 is reckoned at
     a byte a weight, its output layer and embedding, which stay in `dtype`, apart.
@@ -62,7 +71,7 @@ def training_memory(student: Config, teacher: Config, train: TrainSettings) -> d
     kept: dict[str, float] = {
         "student": weight * count, "optimiser": (12 if half else 8) * count, "teacher": teacher_bytes(teacher, train),
     }  # fmt: skip
-    questions, length = train.questions // train.processes, PROMPT + train.max_new_tokens
+    questions, length = train.questions // train.processes, prompt + train.max_new_tokens
     rows, group = questions * train.samples, train.samples * length
     micro = min(train.micro_questions or questions, questions) * group
     micro = min(micro, max(train.micro_tokens or micro, group))
@@ -94,10 +103,15 @@ def activations(config: Config, tokens: int, train: TrainSettings) -> float:
     Per token and layer 10 values of the hidden width and 4 of the intermediate one; attention is not materialised.
     """
     width = bytes_per(train.dtype)
-    layer = width * tokens * (10 * config.hidden_size + 4 * config.intermediate_size)
+    layer = layer_bytes(config, tokens, width)
     if not train.gradient_checkpointing:
         return config.num_hidden_layers * layer
     return config.num_hidden_layers * width * tokens * config.hidden_size + layer
+
+
+def layer_bytes(config: Config, tokens: int, width: int) -> float:
+    """Bytes of what one layer computes."""
+    return width * tokens * (10 * config.hidden_size + 4 * config.intermediate_size)
 
 
 def cache_numbers(config: Config) -> int:
@@ -112,13 +126,56 @@ def decoding_s(config: Config, rows: int, device: Device, weight: int) -> float:
     return max(reading, arithmetic, LAYER_S * config.num_hidden_layers)
 
 
-def update_s(student: Config, teacher: Config | None, train: TrainSettings, device: Device) -> float:
+def generation_memory(config: Config, rows: int, length: int, dtype: str, prompt: int) -> dict[str, float]:
+    """Bytes by part while `rows` prompts of `prompt` tokens are read, or later, when responses have grown to `length`.
+
+    Reading keeps of one layer 4 values of the hidden width and 3 of the intermediate one.
+    """
+    weight = bytes_per(dtype)
+    token = weight * cache_numbers(config) * rows
+    layer = weight * rows * prompt * (4 * config.hidden_size + 3 * config.intermediate_size)
+    held = {"weights": weight * config.parameters(), "logits": 8.0 * rows * config.vocab_size, "reserve": RESERVE}
+    stages: list[dict[str, float]] = [{"cache": token * prompt, "activations": layer}, {"cache": token * length}]
+    return held | max(stages, key=lambda stage: sum(stage.values()))
+
+
+def evaluation_memory(
+    student: Config, teacher: Config, evaluate: Evaluation, prompt: int
+) -> dict[str, dict[str, float]]:
+    """Bytes by part of generating with the policy, with the teacher, and of scoring one against the other.
+
+    Scores hold both models in `evaluate.dtype`. vLLM sizes its cache by what is free, so one row is reckoned.
+    """
+    weight, rows = bytes_per(evaluate.dtype), 1 if evaluate.engine == "vllm" else evaluate.batch
+    length = prompt + evaluate.max_new_tokens
+    found = {
+        f"generate ({role})": generation_memory(model, rows, length, evaluate.dtype, prompt)
+        for role, model in (("policy", student), ("teacher", teacher))
+    }
+    found["score"] = {
+        "policy": weight * student.parameters(), "teacher": weight * teacher.parameters(),
+        "activations": max(layer_bytes(model, max(SCORED, length), weight) for model in (student, teacher)),
+        "logits": 4 * LOGIT_COPIES * LOGITS, "reserve": RESERVE,
+    }  # fmt: skip
+    return found
+
+
+def fine_tuning_s(config: Config, recipe: SmolModel, prompt: float, device: Device) -> float:
+    """Seconds of a fine-tuning on solutions of the longest length; at least what starting its kernels takes."""
+    tokens = recipe.batch * (prompt + recipe.max_tokens)
+    arithmetic = 6 * config.parameters() * tokens / (UTILISATION * device.peak)
+    return recipe.sft_steps * max(arithmetic, 3 * LAYER_S * config.num_hidden_layers)
+
+
+def update_s(
+    student: Config, teacher: Config | None, train: TrainSettings, device: Device, prompt: float = PROMPT
+) -> float:
     """Seconds of one update, every response at its longest; without a teacher its forward pass is left out.
 
     Processes work side by side; what they spend on telling each other gradients is left out.
     """
     rows = train.questions // train.processes * train.samples
-    tokens = rows * (PROMPT + train.max_new_tokens)
+    tokens = rows * (prompt + train.max_new_tokens)
     passes = (8 if train.gradient_checkpointing else 6) * student.parameters()
     passes += 2 * teacher.parameters() if teacher else 0
     generation = train.max_new_tokens * decoding_s(student, rows, device, bytes_per(train.dtype))
@@ -132,7 +189,9 @@ def generate_s(config: Config, tests: int, evaluate: Evaluation, device: Device)
     return batches * evaluate.max_new_tokens * decoding_s(config, evaluate.batch, device, bytes_per(evaluate.dtype))
 
 
-def score_s(student: Config, teacher: Config, tests: int, evaluate: Evaluation, device: Device) -> float:
+def score_s(
+    student: Config, teacher: Config, tests: int, evaluate: Evaluation, device: Device, prompt: float = PROMPT
+) -> float:
     """Seconds to measure the divergence of all responses."""
-    tokens = tests * evaluate.prompts * (1 + evaluate.samples) * (PROMPT + evaluate.max_new_tokens)
+    tokens = tests * evaluate.prompts * (1 + evaluate.samples) * (prompt + evaluate.max_new_tokens)
     return 2 * (student.parameters() + teacher.parameters()) * tokens / (UTILISATION * device.peak)

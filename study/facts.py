@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -22,6 +24,7 @@ from training.schema import parse
 
 PATIENCE_S = 5.0
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
+SMOLLM2_END = "<|im_end|>"  # also pads, by the package's file
 RESHAPING = ("final_logit_softcapping", "logit_scale", "logits_scaling")  # of Gemma, Cohere and Granite
 
 
@@ -40,6 +43,10 @@ class Facts:
     gated: bool | None = None
     trouble: str = ""
     reshaping: str = ""  # the setting that caps or scales what the output layer gives
+    template_text: str = ""
+    pad: str | None = None  # "" where the tokenizer has none
+    eos: str = ""
+    tokenizer: Path | None = None  # its tokenizer.json
 
     @property
     def parameters(self) -> int | None:
@@ -53,7 +60,8 @@ def facts(source: ModelSource) -> Facts:
         known = replace(_published(SMOLLM2), name="SmolLM2-135M-Instruct (package)", source="its package", trouble="")
         assert known.config is not None
         layers = known.config.num_hidden_layers - len(set(source.smollm2.drop))
-        return replace(known, config=known.config.model_copy(update={"num_hidden_layers": layers}))
+        cut = known.config.model_copy(update={"num_hidden_layers": layers})
+        return replace(known, config=cut, pad=SMOLLM2_END, eos=SMOLLM2_END)
     if source.pretrained is not None:
         return _pretrained(source.pretrained)
     family = made_here(source)
@@ -61,7 +69,7 @@ def facts(source: ModelSource) -> Facts:
     return Facts(
         f"shadow of {source.shadow.of}" if source.shadow else "world model", "made here", family=family or "",
         template=shape.template if shape else False, license="made here", gated=False,
-        stops=tuple(shape.stops) if shape else ("<eos>",),
+        stops=tuple(shape.stops) if shape else ("<eos>",), pad="<pad>" if source.world else None,
     )  # fmt: skip
 
 
@@ -95,19 +103,23 @@ def _reachable() -> bool:
     if os.environ.get("HF_HUB_OFFLINE", "") in {"1", "ON", "YES", "TRUE"}:
         return False
     try:
-        with urllib.request.urlopen(f"{_endpoint()}/api/models?limit=1", timeout=PATIENCE_S):
+        with urllib.request.urlopen(f"{endpoint()}/api/models?limit=1", timeout=PATIENCE_S):
             return True
     except OSError:
         return False
 
 
-def _endpoint() -> str:
-    return os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+def endpoint() -> str:
+    """The hub's address; `UserError` where HF_ENDPOINT is none."""
+    given = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    if not re.fullmatch(r"https?://[^\s/:]+(:\d+)?(/\S*)?", given):
+        raise UserError(f"HF_ENDPOINT is {given!r}, but must be an address such as https://huggingface.co; correct it")
+    return given
 
 
 def _offline(name: str, found: Facts) -> str:
     left = "its licence and gate" if found.vocabulary else "its files, licence and gate"
-    return f"{_endpoint()} is out of reach: {left} could not be checked"
+    return f"{endpoint()} is out of reach: {left} could not be checked"
 
 
 def _asked(name: str, known: Facts) -> Facts:
@@ -120,7 +132,7 @@ def _asked(name: str, known: Facts) -> Facts:
         return replace(known, trouble=f"the hub does not give it ({str(error).splitlines()[0]})")
     card: dict[str, Any] = info.card_data.to_dict() if info.card_data else {}
     licence = str(card.get("license_name") or card.get("license") or known.license)
-    trouble = "" if _file(name, "config.json") else f"gated: accept its licence at {_endpoint()}/{name} and log in"
+    trouble = "" if _file(name, "config.json") else f"gated: accept its licence at {endpoint()}/{name} and log in"
     return replace(known, source="hub", license=licence, gated=bool(info.gated), trouble=trouble)
 
 
@@ -159,8 +171,8 @@ def _read(name: str, known: Facts) -> Facts:
     if not config:
         return known
     stops = _json(name, "generation_config.json").get("eos_token_id") or config.get("eos_token_id")
-    template = bool(settings.get("chat_template")) or _file(name, "chat_template.jinja") is not None
-    tokenizer = _file(name, "tokenizer.json")
+    tokenizer, template = _file(name, "tokenizer.json"), _template(name, settings)
+    tokens = _json(name, "special_tokens_map.json") | settings
     text = config.get("text_config", config)
     return replace(
         known,
@@ -168,9 +180,28 @@ def _read(name: str, known: Facts) -> Facts:
         source="folder" if Path(name).is_dir() else f"hub{'' if _reachable() else ', from the cache'}",
         config=_shape(text, config, name) or known.config,
         vocabulary=read_vocabulary(tokenizer) if tokenizer else None,
-        template=template,
+        tokenizer=tokenizer,
+        template=bool(template),
+        template_text=template,
+        pad=_token(tokens, "pad_token") if settings else None,
+        eos=_token(tokens, "eos_token"),
         stops=tuple(stops) if isinstance(stops, list) else (stops,) if stops is not None else (),
     )
+
+
+def _template(name: str, settings: Mapping[str, Any]) -> str:
+    """The chat template's text: of its own file, which transformers prefers, else of the tokenizer's settings."""
+    own = _file(name, "chat_template.jinja")
+    if own is not None:
+        return own.read_text(encoding="utf-8")
+    given = settings.get("chat_template") or ""
+    return given if isinstance(given, str) else json.dumps(given)  # several by name: only compared
+
+
+def _token(tokens: Mapping[str, Any], key: str) -> str:
+    """A control token's text, which may be wrapped with how it is stripped."""
+    given = tokens.get(key)
+    return str(given.get("content") or "" if isinstance(given, dict) else given or "")
 
 
 def _shape(text: dict[str, Any], whole: dict[str, Any], name: str) -> Config | None:

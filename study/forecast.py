@@ -35,13 +35,20 @@ def jobs(text: str) -> dict[str, int]:
 
 
 def dry_run(size: str, data_root: str | None) -> dict[str, int]:
-    """What Snakemake would run for a size; `UserError` with its own last words where it refuses."""
+    """What Snakemake would run for a size; `UserError` with its own words where it refuses."""
     config = [f"size={size}", *([f"data_root={data_root}"] if data_root else [])]
     command = [sys.executable, "-m", "snakemake", "--cores", "all", "--dry-run", "--nolock", "--config", *config, "--"]
     done = subprocess.run([*command, *TARGETS], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise UserError(f"Snakemake cannot plan size {size}: {(done.stdout + done.stderr).strip().splitlines()[-1]}")
+        raise UserError(f"Snakemake cannot plan size {size}: {cause(done.stderr + done.stdout)}")
     return jobs(done.stdout)
+
+
+def cause(said: str) -> str:
+    """Why Snakemake stopped, on one line: what it said from the last error on, without places in files."""
+    lines = [line.strip() for line in said.splitlines() if line.strip() and not re.match(r'\s+File "', line)]
+    starts = [at for at, line in enumerate(lines) if re.match(r"(snakemake: )?error:|\w*(Error|Exception)\b", line)]
+    return " ".join(lines[starts[-1] :] if starts else lines[-1:])
 
 
 def seconds(size: str, runs: list[str], results: Path) -> Seconds:

@@ -3,12 +3,14 @@
     python -m study.merge --from FOLDER [FOLDER ...] [--into FOLDER]
 
 Ids name all that determines a result, so equal ids must hold equal content. That is checked before anything is
-copied; only what a clock, a machine or a log writes may differ. What a job had not finished is left out.
+copied; only what a clock, a machine or a log writes may differ. What a job had not finished is left out. No id names
+the code that scores, so scores are taken only where their record names the scorer of this tree.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import time
@@ -16,15 +18,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from study.code import code_hash
 from study.provenance import CLOCKS, content_hash
 from training.errors import UserError, cli
 from training.files import flush
 
 STAMP = ".snakemake_timestamp"  # written into a folder by Snakemake when the job that makes it has finished
 TRAINED = "provenance.json"  # written last by training,
+SCORED = "score.provenance.json"
 MEASURED = {
     "generate.provenance.json": ("samples.jsonl", "samples.jsonl.sha256", "lm_eval.json", "generate.log"),
-    "score.provenance.json": ("scores.parquet", "tokens.jsonl", "score.log"),
+    SCORED: ("scores.parquet", "tokens.jsonl", "score.log"),
 }  # by generation and by scoring: the record, and what is there when it is
 FREE = {"cost.json", "lm_eval.json", *CLOCKS}  # times, the machine
 COPYING = ".merging"  # where copies lie until they are whole
@@ -60,6 +64,22 @@ def finished(results: Path) -> Iterator[Part]:
                     yield Part(f"runs/{run.name}/{measured.name}", (*there, record))
 
 
+def scored_otherwise(part: Part, results: Path) -> bool:
+    """Whether these are scores that another scorer than this tree's made, or one that is not known."""
+    if part.entries[-1] != SCORED:
+        return False
+    try:
+        record = json.loads((results / part.mark).read_text(encoding="utf-8"))
+    except ValueError:
+        return True
+    return record.get("code", {}).get("evaluation") != code_hash("evaluation/score.py")
+
+
+def usable(results: Path) -> Iterator[Part]:
+    """The finished parts, but for scores to be made anew."""
+    return (part for part in finished(results) if not scored_otherwise(part, results))
+
+
 def unlike(one: Path, other: Path, entries: Iterable[str]) -> str:
     """The first of `entries` that two folders do not hold alike, empty where there is none."""
     for name in entries:
@@ -72,10 +92,10 @@ def unlike(one: Path, other: Path, entries: Iterable[str]) -> str:
 
 def wanted(sources: list[Path], here: Path) -> dict[Part, Path]:
     """The parts that `here` lacks, each with the `results/` to take it from; `UserError` where two hold it unlike."""
-    held = {part.mark: (part, here) for part in finished(here)}
+    held = {part.mark: (part, here) for part in usable(here)}
     lacking: dict[Part, Path] = {}
     for source in sources:
-        for part in finished(source):
+        for part in usable(source):
             known, holder = held.setdefault(part.mark, (part, source))
             if holder == source:
                 lacking[part] = source
@@ -130,11 +150,13 @@ def merge(folders: list[Path], into: Path) -> str:
     finally:
         shutil.rmtree(here / COPYING)
     trained = sum(part.mark.endswith(f"/{TRAINED}") for part in lacking)
-    scored = sum(part.mark.endswith("/score.provenance.json") for part in lacking)
-    found = {part.mark for source in sources for part in finished(source)}
+    scored = sum(part.entries[-1] == SCORED for part in lacking)
+    found = {part.mark for source in sources for part in usable(source)}
+    left = {part.mark for source in sources for part in finished(source)} - found
     return (
         f"taken: {len(lacking)} results, {trained} of them trained runs and {scored} scores; "
         f"{len(found) - len(lacking)} were here already"
+        + (f"; {len(left)} scores of another evaluation/score.py were left out, to be made again here" if left else "")
     )
 
 

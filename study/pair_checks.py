@@ -1,4 +1,4 @@
-"""What can be wrong with a pair or its problems, found before anything is spent."""
+"""What can be wrong with a pair of models, found before anything is spent."""
 
 from __future__ import annotations
 
@@ -6,16 +6,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from sources.rows import check
 from study.config import Pair
-from study.estimates import PROMPT
 from study.facts import Facts
 from study.vocabulary import differing
 from training.errors import UserError
-from training.settings import TrainSettings
+from training.model_folder import check_model
 from training.vocabulary import renamed
 
 Level = Literal["ok", "note", "warning", "refused"]
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Tokens of a pair's prompts, chat template included: the longest of all and in training, the mean, and whence."""
+
+    longest: int
+    training: int
+    mean: float
+    source: str
 
 
 @dataclass(frozen=True)
@@ -28,16 +36,43 @@ class Finding:
     found: str
 
 
-def pair_findings(name: str, student: Facts, teacher: Facts, train: TrainSettings) -> Iterator[Finding]:
-    """Everything that decides whether the pair's divergence means something and its models can be had."""
+def folder_findings(name: str, pair: Pair) -> list[Finding]:
+    """Folders that cannot be used, as planning refuses them too; nothing else is known of such a pair."""
+    found = []
+    for role, source in (("student", pair.student), ("teacher", pair.teacher)):
+        if source.pretrained is not None and (fault := folder_fault(source.pretrained)):
+            found.append(Finding("refused", f"{name}: {role}", "model", fault))
+    return found
+
+
+def folder_fault(name: str) -> str:
+    """What is wrong with a model folder or hub name; "" where nothing is."""
+    try:
+        check_model(name)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def pair_findings(name: str, student: Facts, teacher: Facts, prompt: Prompts, response: int) -> Iterator[Finding]:
+    """Everything that decides whether the pair's divergence means something and its models can be had.
+
+    `response`: tokens of its longest response, in training or evaluation.
+    """
     yield Finding(*_vocabularies(student, teacher, name))
     yield from _widths(name, student, teacher)
     yield Finding(*_template(student, teacher, name))
     yield Finding(*_stops(student, teacher, name))
+    yield Finding(*_pads(student, teacher, name))
+    if student.config or teacher.config:
+        text = (
+            f"{prompt.longest:,} tokens at the longest ({prompt.training:,} in training), {prompt.mean:,.0f} on average"
+        )
+        yield Finding("note", name, "prompts", f"{text}: {prompt.source}")
     for role, model in (("student", student), ("teacher", teacher)):
         yield from _reshaped(name, role, model)
-        yield from _context(name, role, model, train)
-        yield Finding(*_licence(model, f"{name}: {role}"))
+        yield from _context(f"{name}: {role}", model, response, prompt)
+        yield Finding(*licence(model, f"{name}: {role}"))
     if student.name == teacher.name and student.source in {"hub", "as published", "folder"}:
         yield Finding("warning", name, "models", "student and teacher are the same model: their divergence starts at 0")
 
@@ -87,6 +122,9 @@ def _widths(name: str, student: Facts, teacher: Facts) -> Iterator[Finding]:
 def _template(student: Facts, teacher: Facts, name: str) -> tuple[Level, str, str, str]:
     if student.template is None:
         return "warning", name, "chat template", "not known: the student's tokenizer is out of reach"
+    if student.template and student.template_text and teacher.template_text not in {"", student.template_text}:
+        text = "they differ: training and every policy use the student's, the teacher's own row its own"
+        return "note", name, "chat template", text
     if student.template:
         return "ok", name, "chat template", "the student's, for both"
     if teacher.template:
@@ -101,8 +139,26 @@ def _stops(student: Facts, teacher: Facts, name: str) -> tuple[Level, str, str, 
         return "warning", name, "end of response", "not known: no generation_config.json or EOS token in reach"
     shown = f"student {_plain(ours)}, teacher {_plain(theirs)}"
     if ours >= theirs:
-        return "ok", name, "end of response", f"{shown}; pad = EOS is masked by position"
+        return "ok", name, "end of response", shown
     return "note", name, "end of response", f"{shown}: the student is taught to stop at the teacher's too"
+
+
+def _pads(student: Facts, teacher: Facts, name: str) -> tuple[Level, str, str, str]:
+    """What fills rows up. Responses are told from padding by their length, so that an end may serve."""
+    text = "; ".join(f"{role}: {_pad(model)}" for role, model in (("student", student), ("teacher", teacher)))
+    known = student.pad is not None and teacher.pad is not None
+    return ("ok" if known else "note"), name, "pad token", text
+
+
+def _pad(model: Facts) -> str:
+    if model.pad is None:
+        return "not known"
+    if not model.pad:
+        return f"none, so EOS{f' ({model.eos})' if model.eos else ''} fills up, masked by position"
+    number = model.vocabulary.ids.get(model.pad) if model.vocabulary else None
+    if model.pad == model.eos or model.pad in model.stops or number in model.stops:
+        return f"{model.pad}, which also ends a response, masked by position"
+    return f"{model.pad}, its own"
 
 
 def _plain(stops: set[int | str]) -> str:
@@ -115,45 +171,18 @@ def _reshaped(name: str, role: str, model: Facts) -> Iterator[Finding]:
         yield Finding("refused", f"{name}: {role}", "output layer", f"{text}; choose a model without it")
 
 
-def _context(name: str, role: str, model: Facts, train: TrainSettings) -> Iterator[Finding]:
+def _context(subject: str, model: Facts, response: int, prompt: Prompts) -> Iterator[Finding]:
     if model.config is None:
         return
-    held, needed = model.config.max_position_embeddings, PROMPT + train.max_new_tokens
-    text = f"{held:,} tokens, {needed:,} needed ({PROMPT} allowed for a prompt)"
-    yield Finding("ok" if held >= needed else "refused", f"{name}: {role}", "context length", text)
+    held, needed = model.config.max_position_embeddings, prompt.longest + response
+    text = f"{held:,} tokens, {needed:,} needed ({prompt.longest:,} for a prompt)"
+    yield Finding("ok" if held >= needed else "refused", subject, "context length", text)
 
 
-def _licence(model: Facts, subject: str) -> tuple[Level, str, str, str]:
-    text = f"{model.name} ({model.source}): {model.license or 'not known'}"
-    text += {True: ", gated: accept its licence on the hub and log in", False: "", None: ", gate not known"}[
-        model.gated
-    ]
+def licence(model: Facts, subject: str) -> tuple[Level, str, str, str]:
+    """Under what terms a model can be had."""
+    gate = {True: ", gated: accept its licence on the hub and log in", False: "", None: ", gate not known"}
+    text = f"{model.name} ({model.source}): {model.license or 'not known'}{gate[model.gated]}"
     if model.trouble:
         return "warning", subject, "licence, gate", f"{text}; {model.trouble}"
     return ("note" if model.gated else "ok"), subject, "licence, gate", text
-
-
-def data_findings(name: str, pair: Pair, root: str | None) -> Iterator[Finding]:
-    """Whether the problems are there, and whether training may see what is tested."""
-    problems = pair.data.problems
-    if problems is None:
-        yield Finding("ok", name, "problems", "made here")
-        return
-    reasons: dict[str, str] = {}
-    wanted = [(problems.train, "train"), *((test, "test") for test in problems.tests)]
-    for data, split in wanted:
-        try:
-            check(data, split, root or problems.root)
-        except UserError as error:
-            reasons[f"{data} ({split})"] = str(error)
-    here = ", ".join(f"{data} ({split})" for data, split in wanted if f"{data} ({split})" not in reasons)
-    if here:
-        yield Finding("ok", name, "problems", here)
-    if reasons:
-        (_, first), *others = reasons.items()
-        likewise = f"; likewise {', '.join(other for other, _ in others)}" if others else ""
-        yield Finding("refused", name, "problems", first + likewise)
-    leaked = [test for test in problems.tests if test == "gsm8k" or test.startswith("gsm_symbolic")]
-    if problems.train == "reasoning_gym" and leaked:
-        text = f"trained on templates of GSM8K's test questions, tested on {', '.join(leaked)}"
-        yield Finding("refused", name, "problems", f"{text}; test on reasoning_gym_new or svamp")

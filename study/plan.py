@@ -7,6 +7,7 @@ and nothing is made twice. Importing this module, and planning, load no torch.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,7 @@ class Plan:
         tests = [test.model_dump() for test in pair.tests]
         described = {"student": ids["student"], "teacher": ids["teacher"], "tests": tests}
         described["threshold"] = f"results/thresholds/{ids['threshold']}.json"
+        described["data"] = ids["data"].removeprefix(f"{name}-")  # equal where two pairs have the same problems
         return {**described, "reading": self.size.threshold.reading, "regime": pair.regime.model_dump(mode="json")}
 
 
@@ -146,8 +148,9 @@ def make_plan(name: str, data_root: str | None = None) -> Plan:
 
 def _add_pair(plan: Plan, name: str, pair: Pair, root: str | None) -> None:
     world, real = pair.data.world, pair.data.problems
-    if real is not None and root is not None:
-        real = real.model_copy(update={"root": root})
+    root = root or (real.root if real else None)
+    if real is not None and root is not None:  # one spelling of a folder, as it is part of ids
+        real = real.model_copy(update={"root": normpath(root)})
     module = "world.write" if real is None else "sources.problems"
     params = (real or world).model_dump(mode="json")  # type: ignore[union-attr]
     data = f"{name}-{short_hash([params, code_hash(_file(module))])}"

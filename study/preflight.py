@@ -13,22 +13,41 @@ import textwrap
 from collections.abc import Iterator
 
 from study.config import Size, load_size
-from study.costs import cost_findings, find_device
+from study.costs import GB, HERE, Known, cost_findings, find_device
+from study.data_checks import data_findings, prompt_lengths
 from study.facts import facts
-from study.pair_checks import Finding, data_findings, pair_findings
+from study.hours import clock
+from study.pair_checks import Finding, folder_findings, pair_findings
+from study.precision import slow_bfloat16
 from training.errors import cli
 
 WIDTHS = (9, 18, 16)  # level, subject, what; the finding takes the rest
 LINE = 120
 
 
-def findings(size: Size, where: str, device: str | None, root: str | None) -> Iterator[Finding]:
-    """Everything there is to say about a size, pairs first."""
-    known = {name: (facts(pair.student), facts(pair.teacher)) for name, pair in size.pairs.items()}
-    for name, pair in size.pairs.items():
-        yield from pair_findings(name, *known[name], size.train_of(name, where))
-        yield from data_findings(name, pair, root or size.data_root)
-    yield from cost_findings(size, known, *find_device(device, size))
+def findings(name: str, size: Size, device: str | None, root: str | None) -> Iterator[Finding]:
+    """Everything there is to say about `config/<name>.yaml`, pairs first."""
+    known: Known = {}
+    for pair, content in size.pairs.items():
+        here = root or size.data_root
+        faults = folder_findings(pair, content)
+        yield from faults
+        if not faults:
+            student, teacher = facts(content.student), facts(content.teacher)
+            known[pair] = (student, teacher, prompt_lengths(content, student, here))
+            yield from pair_findings(pair, *known[pair], longest_response(size, pair))
+        yield from data_findings(pair, content, here)
+    card, origin = find_device(device, size)
+    yield Finding("note", "all", "device", f"{card.title}, {card.memory / GB:.0f} GB ({origin})")
+    slow = slow_bfloat16(size) if card.cores else None
+    if slow:
+        yield Finding("warning", "all", "bfloat16", f"{slow}; hours below are not those of this processor")
+    yield from cost_findings(size, known, clock(name, card, origin == HERE))
+
+
+def longest_response(size: Size, pair: str) -> int:
+    """Tokens of the longest response of a pair, in training or in the evaluation."""
+    return max(size.train_of(pair).max_new_tokens, size.evaluate_of(pair).max_new_tokens)
 
 
 def table(rows: list[Finding]) -> str:
@@ -53,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data-root", help="folder with local copies of the data sets")
     given = parser.parse_args(argv)
     size = load_size(given.size)
-    rows = list(findings(size, f"config/{given.size}.yaml", given.device or None, given.data_root or None))
+    rows = list(findings(given.size, size, given.device or None, given.data_root or None))
     print(f"Preflight of size {given.size}: {size.title}\n")
     print(table(rows))
     counts = {level: sum(row.level == level for row in rows) for level in ("refused", "warning")}

@@ -33,6 +33,8 @@ from training.files import digest
 KEPT = Path("results/provenance")
 LOCK = ROOT / "requirements.lock"
 CLOCKS = frozenset({".snakemake_timestamp", "made.json"})  # when and how fast a folder was made, not what is in it
+CODE = frozenset({".py", ".smk", ".yaml", ".yml", ".toml", ".md", ".j2", "Snakefile", "Makefile"})
+CODE_BYTES = 1_000_000  # of a new file that is kept as text; a longer one is no code
 NAMED = ("torch", "transformers", "lm_eval", "numpy", "pandas")  # versions worth reading at a glance
 
 
@@ -62,28 +64,54 @@ def _hub_commit(name: str) -> str:
 
 
 def git_state(root: Path = ROOT) -> dict[str, Any]:
-    """Commit, and the uncommitted changes (new files included) as the name of the text kept; or why not known."""
+    """Commit, and the names of the kept texts of what is not committed; or why not known.
+
+    `diff` holds changes and new files of code, `others` the names and sizes of all other new files.
+    """
     try:
         if Path(_git(root, "rev-parse", "--show-toplevel").strip()).resolve() != root.resolve():
             return {"unknown": f"{root} is not a git repository of its own"}
         commit = _git(root, "rev-parse", "HEAD").strip()
-        index = Path(_git(root, "rev-parse", "--absolute-git-dir").strip()) / "index"
-        with tempfile.TemporaryDirectory() as folder:  # an index of our own: the user's is not to change
-            own = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-            Path(own["GIT_INDEX_FILE"]).write_bytes(index.read_bytes())
-            _git(root, "add", "--intent-to-add", "--all", **own)
-            diff = _git(root, "diff", "--full-index", "HEAD", **own)
+        code, others = _new_files(root)
+        diff = _diff(root, code)
     except FileNotFoundError:
         return {"unknown": "git is not installed"}
     except subprocess.CalledProcessError as error:
         return {"unknown": (error.stderr or "git failed").strip().splitlines()[0]}
-    return {"commit": commit, "dirty": bool(diff), "diff": keep(diff, "diff") if diff else None}
+    kept = {"diff": keep(diff, "diff") if diff else None, "others": keep(others, "txt") if others else None}
+    return {"commit": commit, "dirty": bool(diff), **kept}
+
+
+def _new_files(root: Path) -> tuple[list[str], str]:
+    """Untracked files that are not ignored: those of code, and a list of the others, which may be large or secret."""
+    code, others = [], ""
+    for name in filter(None, _git(root, "ls-files", "--others", "--exclude-standard", "-z").split("\0")):
+        path = root / name
+        size = path.stat().st_size if path.is_file() else 0
+        if CODE & {path.suffix, path.name} and path.is_file() and size <= CODE_BYTES:
+            code.append(name)
+        else:
+            others += f"{size} {name}\n"
+    return code, others
+
+
+def _diff(root: Path, new: list[str]) -> str:
+    """Changes against the commit, with the files `new`; the repository's own index stays as it is."""
+    index = Path(_git(root, "rev-parse", "--absolute-git-dir").strip()) / "index"
+    with tempfile.TemporaryDirectory() as folder:
+        own, names = Path(folder) / "index", Path(folder) / "names"
+        own.write_bytes(index.read_bytes())
+        names.write_text("\0".join(new), encoding="utf-8")
+        if new:
+            listed = (f"--pathspec-from-file={names}", "--pathspec-file-nul")
+            _git(root, "--literal-pathspecs", "add", "--intent-to-add", *listed, GIT_INDEX_FILE=str(own))
+        return _git(root, "diff", "--full-index", "HEAD", GIT_INDEX_FILE=str(own))
 
 
 def _git(root: Path, *words: str, **environment: str) -> str:
     command = ["git", "-C", str(root), *words]
-    done = subprocess.run(command, capture_output=True, check=True, env={**os.environ, **environment}, text=True,
-                          errors="replace")  # fmt: skip
+    done = subprocess.run(command, capture_output=True, check=True, env={**os.environ, **environment},
+                          encoding="utf-8", errors="replace")  # fmt: skip
     return done.stdout
 
 

@@ -125,7 +125,7 @@ def _run(
     params = {
         "method": folder.name, "settings": settings, "seed": seed, "train": train, "inputs": inputs,
         "methods_path": [str(path) for path in plan.size.methods_path if folder.path.parent == path],
-        "code": code_hash("training/train.py", str(folder.path / "method.py")),
+        "code": code_hash("training/train.py", str(folder.path.resolve() / "method.py")),
     }  # fmt: skip
     plain = "".join(c if c.isalnum() or c in ".=" else "-" for c in setting.replace("λ", "lambda")).strip("-")
     parts = (pair, folder.name, plain, f"s{seed}", short_hash([params, needs.model_dump()]))

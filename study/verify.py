@@ -10,14 +10,15 @@ anything differs; the first difference is named by run, step and quantity.
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
+from os.path import normpath
 from pathlib import Path
 
 from study.code import ROOT
 from study.compare import differences
+from study.config import Size, load_size
 from study.reference import MADE_ON, departures, same_kind, update
 from training.errors import UserError, cli
 
@@ -25,19 +26,43 @@ SHOWN = 20  # differences that are printed
 
 
 def build(size: str, folder: Path, data_root: str | None = None) -> Path:
-    """The size built from scratch in an empty folder, by this tree's code; `UserError` where that fails."""
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = [f"size={size}", *([f"data_root={Path(data_root).resolve()}"] if data_root else [])]
+    """The size built from scratch below an empty folder, by this tree's code: where. `UserError` where that fails."""
+    place = linked(relative_paths(load_size(size), data_root), folder)
+    settings = [f"size={size}", *([f"data_root={data_root}"] if data_root else [])]
     command = [
-        sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder),
+        sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(place),
         "--cores", "all", "--config", *settings, "--", "results/tables", "runs",
     ]  # fmt: skip
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    print(f"building {size} in {folder}", flush=True)
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)}, check=False)
-    if done.returncode != 0:
-        raise UserError(f"size '{size}' could not be built in {folder} (see above); correct that first")
-    return folder
+    print(f"building {size} in {place}", flush=True)
+    if subprocess.run(command, check=False).returncode != 0:
+        raise UserError(f"size '{size}' could not be built in {place} (see above); correct that first")
+    return place
+
+
+def relative_paths(size: Size, data_root: str | None) -> list[Path]:
+    """What a size reads by paths from the working directory, as far as it is there; a hub's name is no such path."""
+    named: list[str | Path | None] = [data_root or size.data_root, *size.methods_path]
+    for pair in size.pairs.values():
+        named += [pair.student.pretrained, pair.teacher.pretrained]
+        named += [pair.data.problems.root] if pair.data.problems else []
+    named += [judge.local.model for judge in size.judges.values() if judge.local]
+    paths = {Path(normpath(name)) for name in named if name}
+    return sorted(path for path in paths if not path.is_absolute() and path.exists())
+
+
+def linked(paths: list[Path], folder: Path) -> Path:
+    """A new folder, `folder` or below it, from which the same relative paths lead to the same files.
+
+    Paths are part of ids: absolute ones would make other runs than those that this is to be compared with.
+    """
+    place = folder.joinpath(*["below"] * max((path.parts.count("..") for path in paths), default=0))
+    place.mkdir(parents=True, exist_ok=True)
+    for path in paths:
+        link = Path(normpath(place / path))
+        if not link.exists():  # else within a folder that is linked already
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path.resolve())
+    return place
 
 
 def found(given: argparse.Namespace, scratch: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Coverage of the intervals over all designs of docs/coverage.md, with enough studies to see half a point."""
+"""Coverage of the intervals over most designs of docs/coverage.md, with enough studies to see half a point."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Coverage of every kind of interval by simulation: nominal 95 %, at least 94 % measured, more is conservative.
 
-`tests/full/test_coverage.py` runs all designs with more studies; docs/coverage.md has its figures.
+`tests/full/test_coverage.py` runs most designs with more studies; docs/coverage.md has its figures.
 """
 
 from __future__ import annotations

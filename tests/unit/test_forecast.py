@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
-from study.forecast import DURATIONS, jobs, seconds, told
+from study.forecast import DURATIONS, dry_run, jobs, seconds, told
+from training.errors import UserError
 from training.folders import ROOT
 
 TABLE = "job        count\n-------  -------\ntables         1\ntrain          3\ntotal          4\n"
@@ -17,6 +20,27 @@ CPU = {"device": "cpu", "cores": 2, "processor": "a processor"}
 def test_jobs_are_read_from_the_dry_run() -> None:
     assert jobs(f"Building DAG\nJob stats:\n{TABLE}") == {"tables": 1, "train": 3}
     assert jobs("Nothing to be done") == {}
+
+
+PROFILE = "Using workflow specific profile profiles/default for setting default command line arguments.\n"
+
+
+@pytest.mark.parametrize(("out", "cause"), [
+    ('WorkflowError in file "Snakefile", line 29:\nerror: it is not there\n  File "Snakefile", line 29, in <module>\n',
+     "error: it is not there"),
+    ('ZeroDivisionError in file "Snakefile", line 77:\ndivision by zero\n  File "Snakefile", line 77, in <module>\n',
+     'ZeroDivisionError in file "Snakefile", line 77: division by zero'),
+    ("MissingInputException in rule tables:\nMissing input files:\n    results/a\n",
+     "MissingInputException in rule tables: Missing input files: results/a"),
+    ("stopped\n", "stopped"),
+])  # fmt: skip
+def test_a_plan_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, out: str, cause: str) -> None:
+    """Snakemake names the profile on one stream and, in a dry run, the error on the other."""
+    done = subprocess.CompletedProcess([], 1, stdout=out, stderr=PROFILE)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+    with pytest.raises(UserError) as refused:
+        dry_run("smoke", None)
+    assert str(refused.value) == f"Snakemake cannot plan size smoke: {cause}"
 
 
 def test_finished_runs_replace_the_stated_seconds(tmp_path: Path) -> None:

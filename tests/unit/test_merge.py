@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -10,10 +11,16 @@ import pytest
 
 from study import merge as module
 from study.merge import COPYING, STAMP, main, merge
+from study.provenance import _named
 from training.errors import UserError
 
 RUN = "results/runs/micro-cmdp-s0-1"
 EVALUATION = f"{RUN}/eval-1"
+
+
+def scored_by(scorer: str, start: str = "here") -> str:
+    """The record of a job that scored: by `scorer`, a file of the repository."""
+    return json.dumps({"code": _named([f"evaluation={scorer}"], follow=True), "start": start})
 
 
 def write(tree: Path, files: dict[str, str]) -> None:
@@ -36,7 +43,7 @@ def made(tmp_path: Path) -> Path:
         f"{EVALUATION}/samples.jsonl": "responses", f"{EVALUATION}/samples.jsonl.sha256": "sum",
         f"{EVALUATION}/lm_eval.json": "2 s", f"{EVALUATION}/generate.provenance.json": "here",
         f"{EVALUATION}/scores.parquet": "scores", f"{EVALUATION}/tokens.jsonl": "tokens",
-        f"{EVALUATION}/score.provenance.json": "here",
+        f"{EVALUATION}/score.provenance.json": scored_by("evaluation/score.py"),
     })  # fmt: skip
     return tree
 
@@ -76,9 +83,25 @@ def test_stages_of_one_run_come_from_several_machines(made: Path, tmp_path: Path
 def test_clocks_and_machines_may_differ(made: Path, tmp_path: Path, name: str) -> None:
     here = tmp_path / "here"
     shutil.copytree(made, here)
-    (made / RUN / name).write_text("elsewhere")
-    assert merge([made], here).startswith("taken: 0 results")
-    assert (here / RUN / name).read_text() != "elsewhere"
+    (made / RUN / name).write_text(scored_by("evaluation/score.py", start="elsewhere"))
+    assert merge([made], here) == "taken: 0 results, 0 of them trained runs and 0 scores; 7 were here already"
+    assert "elsewhere" not in (here / RUN / name).read_text()
+
+
+@pytest.mark.parametrize(
+    "record", [scored_by("evaluation/trace.py"), "{}", "no record"], ids=["another", "unnamed", "damaged"]
+)
+def test_scores_of_another_scorer_are_left_to_be_made_again(made: Path, tmp_path: Path, record: str) -> None:
+    here, other, kept = tmp_path / "here", tmp_path / "other", f"{EVALUATION}/scores.parquet"
+    shutil.copytree(made, other)
+    write(other, {f"{EVALUATION}/score.provenance.json": record, kept: "other scores"})
+    said = merge([other], here)
+    assert said.endswith("; 1 scores of another evaluation/score.py were left out, to be made again here")
+    assert (here / EVALUATION / "samples.jsonl").exists()
+    assert not (here / kept).exists()
+    write(here, {f"{EVALUATION}/score.provenance.json": record, kept: "other scores"})
+    assert "1 scores; 6 were here already" in merge([made, other], here)  # no clash: those here were to be made again
+    assert files(here) == files(made)
 
 
 @pytest.mark.parametrize("name", [

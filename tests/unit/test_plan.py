@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from study import code
+from study.config import Size, load_size
 from study.plan import make_plan
 from study.threshold import Origin, threshold
 from training.errors import UserError
@@ -29,6 +31,13 @@ def test_a_pair_can_have_training_seeds_of_its_own() -> None:
     assert len(set(models)) == len(models) == 2 * len(plan.pairs)
 
 
+def test_pairs_are_described_by_what_their_problems_are_made_of() -> None:
+    pairs = make_plan("pairs").summary()["pairs"]
+    assert len({pair["data"] for pair in pairs.values()}) == 1  # the same world for six teachers and students
+    assert pairs["micro"]["data"] == make_plan("micro").summary()["pairs"]["micro"]["data"]
+    assert pairs["micro"]["data"] != make_plan("smoke").summary()["pairs"]["micro"]["data"]
+
+
 def test_sizes_share_what_is_equal() -> None:
     ours, micro = make_plan("pairs"), make_plan("micro")
     shared = [run for name, run in micro.runs.items() if name in ours.runs and run.kind == "method"]
@@ -36,8 +45,6 @@ def test_sizes_share_what_is_equal() -> None:
 
 
 def test_only_methods_that_need_the_threshold_depend_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    from study.config import Size
-
     before = make_plan("micro")
     load = Size.model_validate(make_plan("micro").size.model_dump(by_alias=True))
     changed = load.model_copy(update={"threshold": load.threshold.model_copy(update={"d": 9.0, "calibrate": None})})
@@ -45,6 +52,35 @@ def test_only_methods_that_need_the_threshold_depend_on_it(monkeypatch: pytest.M
     after = make_plan("micro")
     gone = {before.runs[i].method for i in before.runs.keys() - after.runs.keys()}
     assert gone == {"cmdp"}
+
+
+def test_a_folder_of_data_has_one_spelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("svamp/SVAMP.json", "gsm8k/test.jsonl"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True)
+        (tmp_path / "data" / name).touch()
+    monkeypatch.chdir(tmp_path)
+    plans = [make_plan("smollm2_cpu", root) for root in ("data", "data/", "./data", str(tmp_path / "data"))]
+    assert plans[0].runs.keys() == plans[1].runs.keys() == plans[2].runs.keys()
+    assert not plans[0].data.keys() & plans[3].data.keys()
+
+
+def test_methods_outside_are_found_from_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(code.ROOT / "methods" / "gkd", tmp_path / "outside" / "mine")
+    monkeypatch.chdir(tmp_path)
+    size = load_size("smoke").model_copy(update={"methods": {"mine": {}, "gkd": {}}, "methods_path": [Path("outside")]})
+    monkeypatch.setattr("study.plan.load_size", lambda name: size)
+    runs = {run.method: run for run in make_plan("smoke").runs.values()}
+    assert runs["mine"].params["methods_path"] == ["outside"]
+    assert runs["mine"].params["code"] == runs["gkd"].params["code"]
+
+
+def test_the_content_of_a_file_counts_in_any_locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "task.yaml").write_text("λ: 1", encoding="utf-8")
+    before = code.code_hash(str(tmp_path / "task.yaml"))
+    code._digest.cache_clear()
+    read = Path.read_text
+    monkeypatch.setattr(Path, "read_text", lambda path, encoding="latin-1": read(path, encoding=encoding))
+    assert code.code_hash(str(tmp_path / "task.yaml")) == before
 
 
 def test_white_space_comments_and_docstrings_do_not_count(tmp_path: Path) -> None:

@@ -7,25 +7,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
+import study.config
 import study.costs
 import study.facts
-from sources.architectures import published
+from sources.catalogue import CATALOGUE
 from study import preflight
 from study.config import ModelSource, Pair, load_size
-from study.costs import cost_findings, counted, find_device, measured_update_s, meetings, trained_rows
-from study.estimates import DEVICES, LOGIT_ROWS, LOGITS, PROMPT, decoding_s, training_memory, update_s
+from study.data_checks import data_findings, licence_of, prompt_lengths
+from study.estimates import PROMPT
 from study.facts import Facts, facts
-from study.pair_checks import Finding, data_findings, pair_findings
+from study.pair_checks import Finding, Prompts, folder_findings, pair_findings
 from study.vocabulary import Vocabulary
 from tests.tiny import llama
-from training.chunks import LEAST_ROWS, TILE
 from training.errors import UserError
 from training.schema import parse
-from training.settings import TrainSettings
 
 QWEN, TEACHER, LLAMA = "Qwen/Qwen2.5-Math-1.5B", "Qwen/Qwen2.5-Math-7B-Instruct", "meta-llama/Llama-3.2-3B"
-PAPER = {"epochs": 20, "dtype": "bfloat16", "gradient_checkpointing": True, "micro_questions": 2, "max_new_tokens": 512}
 
 
 @pytest.fixture(autouse=True)
@@ -34,10 +33,6 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study.facts, "_reachable", lambda: False)
     monkeypatch.setattr(study.costs, "_gpu", lambda: None)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-
-
-def settings(**changed: object) -> TrainSettings:
-    return parse(TrainSettings, {**PAPER, **changed}, "test")
 
 
 def of(name: str) -> Facts:
@@ -49,8 +44,8 @@ def about(found: list[Finding], what: str) -> Finding:
     return one
 
 
-def checks(student: Facts, teacher: Facts, **changed: object) -> list[Finding]:
-    return list(pair_findings("pair", student, teacher, settings(**changed)))
+def checks(student: Facts, teacher: Facts, response: int = 512, prompt: int = PROMPT) -> list[Finding]:
+    return list(pair_findings("pair", student, teacher, Prompts(prompt, prompt, prompt, "a guess"), response))
 
 
 def test_the_papers_pair_passes_with_its_widths_cut() -> None:
@@ -88,8 +83,8 @@ def test_tokens_beyond_the_shared_width_are_refused() -> None:
 
 
 def test_context_template_and_equal_models() -> None:
-    short = [f for f in checks(of(QWEN), of(TEACHER), max_new_tokens=4000) if f.what == "context length"]
-    assert [finding.level for finding in short] == ["refused", "refused"]
+    for found in (checks(of(QWEN), of(TEACHER), response=4000), checks(of(QWEN), of(TEACHER), prompt=4000)):
+        assert [finding.level for finding in found if finding.what == "context length"] == ["refused", "refused"]
     vision = checks(of(LLAMA), of("meta-llama/Llama-3.2-11B-Vision-Instruct"))
     assert about(vision, "chat template").level == "warning"
     assert all("gated" in f.found for f in vision if f.what == "licence, gate")
@@ -100,12 +95,87 @@ def test_a_folder_is_read(tmp_path: Path) -> None:
     model = llama(1)
     model.save_pretrained(tmp_path)
     (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"vocab": {"a": 0}}, "added_tokens": []}))
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ x }}"}))
+    settings = {"chat_template": "{{ x }}", "eos_token": {"content": "a"}}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
     found = facts(ModelSource(pretrained=str(tmp_path)))
     assert found.config is not None
     assert found.parameters == sum(p.numel() for p in model.parameters())
     assert (found.source, found.template, found.stops, found.trouble) == ("folder", True, (1,), "")
     assert found.vocabulary == Vocabulary({"a": 0}, frozenset())
+    assert (found.pad, found.eos, found.template_text) == ("", "a", "{{ x }}")
+    (tmp_path / "chat_template.jinja").write_text("{{ y }}")
+    assert facts(ModelSource(pretrained=str(tmp_path))).template_text == "{{ y }}"
+
+
+def test_what_pads_is_said() -> None:
+    def told(**changed: object) -> str:
+        model = replace(of(QWEN), vocabulary=Vocabulary({"<e>": 1, "<p>": 2}, frozenset()), stops=(1,), **changed)
+        return about(checks(model, of(TEACHER)), "pad token").found.split("; teacher")[0]
+
+    assert told(pad="", eos="<e>") == "student: none, so EOS (<e>) fills up, masked by position"
+    assert told(pad="<e>") == "student: <e>, which also ends a response, masked by position"
+    assert told(pad="<p>", eos="<e>") == "student: <p>, its own"
+    assert told(pad=None) == "student: not known"
+
+
+def test_two_templates_are_said() -> None:
+    ours, theirs = replace(of(QWEN), template_text="a"), replace(of(TEACHER), template_text="b")
+    finding = about(checks(ours, theirs), "chat template")
+    assert (finding.level, "use the student's" in finding.found) == ("note", True)
+    assert about(checks(ours, replace(theirs, template_text="a")), "chat template").level == "ok"
+
+
+def test_prompts_are_measured_where_they_lie(tmp_path: Path) -> None:
+    pair = load_size("single_gpu").pairs["qwen"]
+    assert prompt_lengths(pair, of(QWEN), None).longest == PROMPT
+    assert "guess" in prompt_lengths(pair, of(QWEN), str(tmp_path)).source
+    (tmp_path / "gsm8k").mkdir()
+    rows = [{"question": "why " * n, "answer": "1\n#### 1"} for n in (1000, 10)]
+    (tmp_path / "gsm8k" / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = prompt_lengths(pair, of(QWEN), str(tmp_path))
+    assert 2000 < found.longest < 2200
+    assert found.mean < found.longest / 2
+    assert "gsm8k (test) not here" in found.source
+    tokenizer = {"model": {"type": "WordLevel", "vocab": {"why": 0, "?": 1}, "unk_token": "?"},
+                 "pre_tokenizer": {"type": "Whitespace"}, "version": "1.0", "added_tokens": []}  # fmt: skip
+    (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer))
+    found = prompt_lengths(pair, replace(of(QWEN), tokenizer=tmp_path / "tokenizer.json"), str(tmp_path))
+    assert 1000 < found.longest < 1100
+    assert "by the student's tokenizer" in found.source
+    assert pair.data.problems is not None
+    shorter = pair.data.problems.model_copy(update={"longest": 100})
+    cut = pair.model_copy(update={"data": pair.data.model_copy(update={"problems": shorter})})
+    left_out = prompt_lengths(cut, of(QWEN), str(tmp_path))
+    assert (left_out.longest, left_out.training < 200) == (prompt_lengths(pair, of(QWEN), str(tmp_path)).longest, True)
+
+
+def test_every_data_set_has_a_licence() -> None:
+    assert {name: licence_of(name) for name in CATALOGUE if name.startswith(("svamp", "gsm_"))} == {
+        "svamp": "MIT", **dict.fromkeys(("gsm_symbolic_main", "gsm_symbolic_p1", "gsm_symbolic_p2"), "CC BY-NC-ND 4.0")
+    }  # fmt: skip
+    assert all(licence_of(name) for name in CATALOGUE)
+
+
+def test_folders_that_planning_refuses_are_refused(tmp_path: Path) -> None:
+    llama(1).save_pretrained(tmp_path)
+    pair = load_size("single_gpu").pairs["qwen"]
+    broken = pair.model_copy(
+        update={"student": ModelSource(pretrained="models/a/b"), "teacher": ModelSource(pretrained=str(tmp_path))}
+    )
+    missing, bare = folder_findings("pair", broken)
+    assert (missing.level, missing.subject) == ("refused", "pair: student")
+    assert "there is no model folder 'models/a/b'" in missing.found
+    assert "holds no tokenizer" in bare.found
+    assert not folder_findings("pair", pair)
+
+
+@pytest.mark.parametrize("address", ["huggingface.co", "", "http://a:b"])
+def test_an_address_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    with pytest.raises(UserError, match=r"HF_ENDPOINT is .*correct it"):
+        of("someone/model")
+    with pytest.raises(UserError, match=r"HF_ENDPOINT is .*correct it"):
+        list(data_findings("pair", load_size("single_gpu").pairs["qwen"], None))
 
 
 @pytest.mark.parametrize(("value", "refused"), [(30.0, True), (1.0, False), (None, False)])
@@ -122,76 +192,6 @@ def test_an_unknown_model_out_of_reach_is_not_passed_silently() -> None:
     found = checks(of("someone/model"), of(TEACHER))
     assert about(found, "token ids").level == "warning"
     assert about(found, "chat template").level == "warning"
-
-
-def test_memory_is_the_sum_of_its_parts() -> None:
-    student, teacher = published()[QWEN].config, published()[TEACHER].config
-    count = student.parameters()
-    parts = training_memory(student, teacher, settings())
-    assert parts["optimiser"] == 12 * count
-    assert parts["teacher"] == 2 * teacher.parameters()
-    assert parts["gradients"] in {2 * count, 4 * count}
-    assert sum(parts.values()) < DEVICES["h100_80gb"].memory
-    full = training_memory(student, teacher, settings(dtype="float32", gradient_checkpointing=False))
-    assert full["optimiser"] == 8 * count
-    assert sum(full.values()) > DEVICES["h100_80gb"].memory
-    assert (LOGITS, LOGIT_ROWS) == (TILE, LEAST_ROWS)
-
-
-def test_memory_knows_the_engine() -> None:
-    student, teacher = published()[QWEN].config, published()[TEACHER].config
-
-    def parts(**changed: object) -> dict[str, float]:
-        return training_memory(student, teacher, settings(gradient_checkpointing=False, **changed))
-
-    usual, one = parts(), parts(micro_questions=1)
-    group = 8 * (PROMPT + 512)
-    assert parts(micro_questions=None, micro_tokens=2 * group)["activations"] == usual["activations"]
-    assert parts(micro_questions=None, micro_tokens=1)["activations"] == one["activations"]  # a group goes alone
-    assert parts(processes=8)["activations"] == one["activations"]
-    assert parts(processes=8)["optimiser"] == usual["optimiser"]
-    assert usual["teacher"] / 2 < parts(teacher_dtype="int8")["teacher"] < 0.6 * usual["teacher"]
-    assert parts(teacher_dtype="float32")["teacher"] == 2 * usual["teacher"]
-
-
-def test_time_grows_with_what_is_asked() -> None:
-    student, teacher = published()[QWEN].config, published()[TEACHER].config
-    card = DEVICES["a100_80gb"]
-    assert update_s(student, teacher, settings(), card) > update_s(student, None, settings(), card)
-    double = update_s(student, None, settings(max_new_tokens=1024), card) / update_s(student, None, settings(), card)
-    assert 1.8 < double < 2.1
-    assert decoding_s(teacher, 4096, card, 2) > decoding_s(teacher, 1, card, 2)
-
-
-def test_rows_and_updates_are_counted() -> None:
-    size = load_size("paper")
-    assert trained_rows(size) == {"gkd": 1, "minillm": 1, "soft_lagrangian": 4, "cmdp": 1, "grpo": 1}
-    assert counted(size, "qwen").steps == round(20 * (7473 - 200) / 8)
-    assert meetings(size, "qwen") == 3 * 28 + 2 * 3 * 8 + 1 + 1  # rows by seed, references with all, both, control
-
-
-def test_measured_seconds_take_the_place_of_stated_ones(tmp_path: Path) -> None:
-    train = settings()
-    for number, seconds in enumerate((10.0, 30.0)):
-        run = tmp_path / f"qwen-gkd-s{number}"
-        run.mkdir()
-        (run / "run.json").write_text(json.dumps({"status": "ok", "train": train.model_dump()}))
-        (run / "cost.json").write_text(json.dumps({"wall_s": seconds, "steps": 10}))
-    assert measured_update_s("qwen", "gkd", train, tmp_path) == 2.0
-    assert measured_update_s("qwen", "gkd", settings(max_new_tokens=9), tmp_path) is None
-    assert measured_update_s("qwen", "grpo", train, tmp_path) is None
-
-
-def test_a_card_too_small_is_refused() -> None:
-    size = load_size("paper")
-    known = {name: (facts(pair.student), facts(pair.teacher)) for name, pair in size.pairs.items()}
-    small = list(cost_findings(size, known, DEVICES["rtx4090"], "test"))
-    assert {f.level for f in small if f.what in {"memory", "judge"}} == {"refused"}
-    large = list(cost_findings(size, known, DEVICES["h100_80gb"], "test"))
-    assert {f.level for f in large if f.what in {"memory", "judge"}} == {"ok"}
-    assert all("stated, not measured" in f.found for f in large if f.what == "throughput")
-    with pytest.raises(UserError, match=r"no device 'h100'.*did you mean"):
-        find_device("h100", size)
 
 
 def test_training_on_what_is_tested_is_refused(tmp_path: Path) -> None:
@@ -211,3 +211,20 @@ def test_the_command_says_ready_or_not(capsys: pytest.CaptureFixture[str]) -> No
     printed = capsys.readouterr().out
     assert "not ready: " in printed
     assert max(map(len, printed.splitlines())) <= 125
+
+
+def test_a_missing_model_ends_in_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config").mkdir()
+    content = yaml.safe_load((study.config.ROOT / "config" / "paper.yaml").read_text())
+    content["pairs"]["qwen"]["student"] = {"pretrained": "models/a/b"}
+    content["judges"] = {"gone": {"local": {"model": "judges/a/b"}}, "own": {"local": {"model": "qwen.teacher"}}}
+    (tmp_path / "config" / "broken.yaml").write_text(yaml.safe_dump(content))
+    monkeypatch.setattr(study.config, "ROOT", tmp_path)
+    with pytest.raises(SystemExit):
+        preflight.main(["--size", "broken", "--data-root", "/nowhere"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "there is no model folder 'models/a/b'" in printed
+    assert "there is no model folder 'judges/a/b'" in printed
+    assert "llama memory" in printed

@@ -30,7 +30,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_clean_tree_has_a_commit_and_no_changes(repository: Path) -> None:
     found = provenance.git_state(repository)
     assert len(found["commit"]) == 40
-    assert (found["dirty"], found["diff"]) == (False, None)
+    assert (found["dirty"], found["diff"], found["others"]) == (False, None, None)
 
 
 def test_changes_are_kept_once_new_files_included(repository: Path) -> None:
@@ -46,6 +46,29 @@ def test_changes_are_kept_once_new_files_included(repository: Path) -> None:
     assert len(list(provenance.KEPT.iterdir())) == 1
     after = subprocess.run(["git", "-C", str(repository), "status", "--short"], capture_output=True, text=True).stdout
     assert after == before == " M a.py\n?? b.py\n"  # the repository's own index is untouched
+
+
+def test_new_files_that_are_no_code_are_known_by_name_and_size_alone(repository: Path) -> None:
+    """Data sets and secrets are neither read nor kept."""
+    new = {
+        ".env": "KEY=s3cret", "data/rows.jsonl": "s3cret rows", "long.py": "#s3cret" * 200_000,
+        "Makefile": "all:\n", "rules/λ [a].smk": "rule a:\n", ":(top)b.py": "B = 1\n", "c/__init__.py": "",
+    }  # fmt: skip
+    for name, text in new.items():
+        (repository / name).parent.mkdir(exist_ok=True)
+        (repository / name).write_text(text, encoding="utf-8")
+    found = provenance.git_state(repository)
+    diff, others = (Path(found[kept]).read_text(encoding="utf-8") for kept in ("diff", "others"))
+    assert all(line in diff for line in ("+all:", "+rule a:", "+B = 1", "c/__init__.py"))
+    assert "s3cret" not in diff + others
+    assert set(others.splitlines()) == {"10 .env", "11 data/rows.jsonl", "1400000 long.py"}
+
+
+def test_data_beside_the_code_is_no_change_of_it(repository: Path) -> None:
+    (repository / "rows.csv").write_text("1", encoding="utf-8")
+    found = provenance.git_state(repository)
+    assert (found["dirty"], found["diff"]) == (False, None)
+    assert Path(found["others"]).read_text(encoding="utf-8") == "1 rows.csv\n"
 
 
 def test_without_git_the_record_says_so(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -194,7 +194,18 @@ def test_generated_problems_name_their_package(monkeypatch: pytest.MonkeyPatch) 
 def test_the_paper_size_is_the_papers() -> None:
     size = load_size("paper")
     assert set(size.methods) == {"gkd", "minillm", "soft_lagrangian", "cmdp", "grpo"}
-    assert (size.threshold.d, size.methods["cmdp"]["n"], len(size.seeds)) == (0.35, 20, 3)
+    assert (size.threshold.d, size.threshold.reading, size.methods["cmdp"]["n"]) == (0.35, "mean", 20)
+    assert size.methods["soft_lagrangian"]["lambda"] == [0.001, 0.01, 0.1, 1.0]
+    assert len(size.seeds) == 3
+    models = {name: (pair.student.pretrained, pair.teacher.pretrained) for name, pair in size.pairs.items()}
+    assert models == {
+        "qwen": ("Qwen/Qwen2.5-Math-1.5B", "Qwen/Qwen2.5-Math-7B-Instruct"),
+        "llama": ("meta-llama/Llama-3.2-3B", "meta-llama/Llama-3.2-11B-Vision-Instruct"),
+    }
+    trained_on = {name: pair.data.problems.train for name, pair in size.pairs.items() if pair.data.problems}
+    assert trained_on == {"qwen": "gsm8k", "llama": "math"}
+    (judge,) = size.judges.values()
+    assert judge.model == "deepseek-ai/DeepSeek-R1-Distill-Qwen-32B"
     for name in size.pairs:
         train = size.train_of(name)
         assert (train.epochs, train.questions, train.samples, train.lr, train.dtype) == (20, 8, 8, 1e-5, "bfloat16")

@@ -108,6 +108,16 @@ def test_validation_comes_out_of_training_alone_and_limits_hold(root):
     assert len(set(ids)) == 7
 
 
+def test_long_questions_are_left_out_of_training_and_validation_alone(root, capsys):
+    write(root / "math/train.jsonl", [{"problem": f"{i:9}", "solution": f"\\boxed{{{i}}}"} for i in range(4)])
+    with (root / "math/train.jsonl").open("a") as file:
+        file.write(json.dumps({"problem": "x" * 10, "solution": "\\boxed{9}"}) + "\n")
+    found = problems.data_sets(settings(root, train="math", longest=9, validation=1, tests={"math": None}))
+    assert len(found["train"] + found["validation"]) == 4
+    assert len(found["math"]) == 8
+    assert "math, train: 1 questions of more than 9 characters left out" in capsys.readouterr().err
+
+
 def test_the_seed_decides_what_is_taken(root):
     first, again, other = (problems.data_sets(settings(root, seed=seed)) for seed in (0, 0, 1))
     assert first == again

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from safetensors.numpy import save_file
 
 from study import reference, verify
 from study.compare import differences
+from study.config import ModelSource, load_size
 from training.errors import UserError
 
 RESPONSE = "test same, decoding sampled, prompt same-1, sample 0"
@@ -188,6 +191,30 @@ def test_what_is_not_there_is_named_before_any_build(tmp_path: Path) -> None:
         verify.main(["--size", "s", "--built", str(tmp_path)])
 
 
+def test_a_build_reads_what_relative_paths_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths stay as given, since they are part of ids: from the new folder they lead to the same files."""
+    for name in ("data", "work/models/student", "work/outside/mine"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "file").write_text(name, encoding="utf-8")
+    monkeypatch.chdir(tmp_path / "work")
+    size = load_size("smoke").model_copy(update={"methods_path": [Path("outside")]})
+    pair, source = size.pairs["micro"], ModelSource(pretrained="models/student")
+    hub = ModelSource(pretrained="someone/model")
+    size.pairs["micro"] = pair.model_copy(update={"student": source, "teacher": hub})
+    monkeypatch.setattr(verify, "load_size", lambda name: size)
+    ran: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: ran.append(command) or argparse.Namespace(returncode=0))
+    place = verify.build("smoke", tmp_path / "scratch" / "first", "../data")
+    assert "data_root=../data" in ran[0]
+    assert ran[0][ran[0].index("--directory") + 1] == str(place)
+    for path in ("../data", "models/student", "outside"):
+        assert (place / path).resolve() == Path(path).resolve()
+    assert not (place / "someone").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "scratch", "work"]
+
+
 def test_a_size_that_cannot_be_built_is_said_so(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="size 'smok' could not be built"):
+    with pytest.raises(UserError, match="size 'smollm2_cpu' could not be built"):
+        verify.build("smollm2_cpu", tmp_path / "first", str(tmp_path / "nothing"))
+    with pytest.raises(UserError, match="there is no size 'smok'"):
         verify.build("smok", tmp_path / "first")

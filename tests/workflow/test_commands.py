@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pair["student"], pair["teacher"] = {"pretrained": str(model)}, {"pretrained": str(other)}
     pair["tests"] = [{"name": "same", "title": NASTY}]
     shutil.copytree(folder / "methods" / "gkd", folder / "outside" / NASTY / "mine")
-    size |= {"title": NASTY, "note": NASTY, "methods": {"mine": {}, "grpo": {}}}
+    size |= {"title": f"λ {NASTY}", "note": NASTY, "methods": {"mine": {}, "grpo": {}}}
     size["methods.path"] = [str(folder / "outside" / NASTY)]
     (folder / "config" / "nasty.yaml").write_text(yaml.safe_dump(size))
     return folder
@@ -58,17 +59,46 @@ def test_a_module_refuses_its_parameters(copy: Path) -> None:
     assert set(copy.rglob("*.jsonl")) == before
 
 
-@pytest.mark.parametrize(("given", "cards"), [((), 1), (("--resources", "gpu=3"), 3)])
-def test_where_there_is_a_card_jobs_take_turns_on_it(copy: Path, given: tuple[str, ...], cards: int) -> None:
+@pytest.fixture(scope="module")
+def with_card(copy: Path) -> dict[str, str]:
+    """Variables with which a stand-in for nvidia-smi is found."""
     stand_in = copy / "card" / "nvidia-smi"
-    stand_in.parent.mkdir(exist_ok=True)
+    stand_in.parent.mkdir()
     stand_in.write_text("#!/bin/sh\n")
     stand_in.chmod(0o755)
+    return {"PATH": f"{stand_in.parent}:{os.environ['PATH']}"}
+
+
+@pytest.mark.parametrize(("given", "cards"), [((), 1), (("--resources", "gpu=3"), 3)])
+def test_where_there_is_a_card_jobs_take_turns_on_it(
+    copy: Path, with_card: dict[str, str], given: tuple[str, ...], cards: int
+) -> None:
     data = make_plan("smoke", None).pairs["micro"]["data"]
     shutil.rmtree(copy / "results" / "data", ignore_errors=True)
     command = ("snakemake", "--cores", "2", *given, "--config", "size=smoke", "--", f"results/data/{data}")
-    done = run_in(copy, *command, variables={"PATH": f"{stand_in.parent}:{os.environ['PATH']}"})
+    done = run_in(copy, *command, variables=with_card)
     assert f'Provided resources: gpu=Resource("gpu", {cards})' in done.stderr
+
+
+@pytest.mark.skipif(not find_spec("snakemake_executor_plugin_slurm"), reason="requirements-slurm.lock is not installed")
+def test_a_card_of_the_waiting_node_limits_no_job_of_slurm(copy: Path, with_card: dict[str, str]) -> None:
+    size = yaml.safe_load((copy / "config" / "smoke.yaml").read_text())
+    size["train"]["processes"] = 2
+    (copy / "config" / "two.yaml").write_text(yaml.safe_dump(size))
+    options = ("--workflow-profile", "profiles/slurm", "--dry-run", "--forceall", "--config", "size=two")
+    done = run_in(copy, "snakemake", *options, "--", "results/tables", variables=with_card)
+    assert done.returncode == 0, done.stderr[-2000:]
+    trained = re.findall(r"^rule train:\n(?:    .*\n)*?    resources: .*gpu=(\d)", done.stdout + done.stderr, re.M)
+    assert len(trained) >= 5
+    assert set(trained) == {"2"}
+
+
+def test_a_job_finds_its_modules_from_any_working_directory(copy: Path, tmp_path: Path) -> None:
+    data = f"results/data/{make_plan('smoke', None).pairs['micro']['data']}"
+    options = ("--snakefile", str(copy / "Snakefile"), "--cores", "1", "--config", "size=smoke")
+    done = run_in(tmp_path, "snakemake", *options, "--", data)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / data / "train.jsonl").is_file()
 
 
 def test_make_hands_its_variables_on_as_they_are(copy: Path) -> None:
@@ -83,6 +113,19 @@ def test_make_hands_its_variables_on_as_they_are(copy: Path) -> None:
     assert not (copy / "pwned").exists()
 
 
+@pytest.mark.parametrize(
+    ("size", "needed"), [("mine", True), ("smollm2", True), ("smoke", False), ("smollm2_no", False)]
+)
+def test_make_installs_the_packages_that_a_size_names(copy: Path, size: str, needed: bool) -> None:
+    """What the size's file asks for counts, not what it is called; `make` leaves it to the command to refuse one."""
+    shutil.copyfile(copy / "config" / "smollm2_cpu.yaml", copy / "config" / "mine.yaml")
+    given = ("--assume-old=.venv/ready", "--assume-old=requirements.lock", "--what-if=requirements-smollm2.lock")
+    done = run_in(copy, "make", "-n", "workflow-report", f"SIZE={size}", "DATA_ROOT=data", *given)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ("pip install" in done.stdout) is needed
+    assert 'data_root="$DATA_ROOT" --report' in done.stdout
+
+
 def test_no_setting_is_read_by_a_shell(copy: Path) -> None:
     """Every command of a plan full of shell syntax, run with `python` as a function that does nothing."""
     targets = ("--config", "size=nasty", "--", "results/tables", "runs")
@@ -91,6 +134,8 @@ def test_no_setting_is_read_by_a_shell(copy: Path) -> None:
     commands = re.findall(r"^Shell command: (.*)$", done.stdout + done.stderr, re.M)
     assert len(commands) >= 15
     assert sum("touch pwned" in command for command in commands) >= 8
+    assert any("\\u03bb" in command for command in commands)
+    assert all(command.isascii() for command in commands)  # a job's locale may know no λ
     place = copy / "elsewhere"
     place.mkdir()
     for script, runs_it in (("\n".join(commands), False), ("python 1; touch pwned", True)):

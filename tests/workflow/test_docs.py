@@ -17,6 +17,7 @@ from training.folders import ROOT
 RUN = {
     "make help": "make help",
     "make plan SIZE=<size>": "make plan SIZE=micro",
+    "make plan": "make plan SIZE=micro",
     "make plan SIZE=micro": "make plan SIZE=micro",
     "make preflight SIZE=<size>": "make preflight SIZE=micro",
     "make retry SIZE=<size>": "make retry SIZE=smoke",

@@ -1,0 +1,115 @@
+"""What can be known of a pair's problems beforehand: whether they are there, their licences, how long prompts are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from sources.catalogue import CATALOGUE
+from sources.rows import check, read_rows
+from sources.settings import ProblemData
+from study.config import Pair
+from study.estimates import PROMPT
+from study.facts import Facts, endpoint
+from study.pair_checks import Finding, Prompts
+from training.errors import UserError
+
+# As the authors' repositories state them (November 2026): openai/grade-school-math, hendrycks/math, openai/prm800k,
+# arkilpatel/SVAMP, apple/ml-gsm-symbolic (data), open-thought/reasoning-gym.
+LICENCES = {
+    "gsm8k": "MIT", "math": "MIT", "math500": "MIT", "svamp": "MIT", "gsm_symbolic": "CC BY-NC-ND 4.0",
+    "reasoning_gym": "Apache-2.0",
+}  # fmt: skip
+TEMPLATE = 50  # tokens allowed for a chat template; SmolLM2's has 30
+# Characters a token. SmolLM2's tokenizer: 2.6 to 2.8 on average, 2.1 in MATH's longest problem, a drawing as code.
+DENSE, USUAL = 2, 3
+
+
+def licence_of(data: str) -> str:
+    """Licence of a data set of the catalogue."""
+    return next(text for name, text in LICENCES.items() if data == name or data.startswith(f"{name}_"))
+
+
+def _wanted(problems: ProblemData) -> list[tuple[str, str]]:
+    return [(problems.train, "train"), *((test, "test") for test in problems.tests)]
+
+
+def data_findings(name: str, pair: Pair, root: str | None) -> Iterator[Finding]:
+    """Whether the problems are there, under which licence, and whether training may see what is tested."""
+    problems = pair.data.problems
+    if problems is None:
+        yield Finding("ok", name, "problems", "made here")
+        return
+    if not (root or problems.root):
+        endpoint()  # an address that is none is said as such
+    reasons: dict[str, str] = {}
+    wanted = [(f"{data} ({split})", data, split) for data, split in _wanted(problems)]
+    for shown, data, split in wanted:
+        try:
+            check(data, split, root or problems.root)
+        except UserError as error:
+            reasons[shown] = str(error)
+    here = ", ".join(shown for shown, *_ in wanted if shown not in reasons)
+    if here:
+        yield Finding("ok", name, "problems", here)
+    if reasons:
+        (_, first), *others = reasons.items()
+        likewise = f"; likewise {', '.join(other for other, _ in others)}" if others else ""
+        yield Finding("refused", name, "problems", first + likewise)
+    terms = dict.fromkeys(f"{data}: {licence_of(data)}" for _, data, _ in wanted)
+    yield Finding("note", name, "data licences", ", ".join(terms))
+    yield from _leaks(name, problems)
+
+
+def _leaks(name: str, problems: ProblemData) -> Iterator[Finding]:
+    leaked = [test for test in problems.tests if test == "gsm8k" or test.startswith("gsm_symbolic")]
+    if problems.train == "reasoning_gym" and leaked:
+        text = f"trained on templates of GSM8K's test questions, tested on {', '.join(leaked)}"
+        yield Finding("refused", name, "problems", f"{text}; test on reasoning_gym_new or svamp")
+
+
+def prompt_lengths(pair: Pair, student: Facts, root: str | None) -> Prompts:
+    """Tokens of the prompts that lie here; an allowance where a data set is elsewhere or cannot be read."""
+    problems = pair.data.problems
+    if problems is None:
+        return Prompts(PROMPT, PROMPT, PROMPT, "a guess")
+    known = {(data, split): _texts(data, split, root or problems.root) for data, split in _wanted(problems)}
+    training, texts = known[problems.train, "train"], [text for found in known.values() for text in found]
+    if not texts:
+        return Prompts(PROMPT, PROMPT, PROMPT, "a guess, no problems being here to be read")
+    if problems.longest is not None:
+        room = problems.longest + len(CATALOGUE[problems.train].template)
+        training = [text for text in training if len(text) <= room]
+    longest, mean, how = _measured(texts, student.tokenizer)
+    trained = _measured(training, student.tokenizer)[0] if training else PROMPT
+    if absent := [f"{data} ({split})" for (data, split), found in known.items() if not found]:
+        how += f"; {', '.join(absent)} not here, so at least {PROMPT} allowed"
+        longest = max(longest, PROMPT)
+    return Prompts(longest, trained, mean, how)
+
+
+def _texts(data: str, split: str, root: str | None) -> list[str]:
+    """Prompts of a split that lies below the root or is generated; none where it cannot be read without the hub."""
+    entry = CATALOGUE[data]
+    if entry.hub and (root is None or not (Path(root) / entry.splits[split].file).is_file()):
+        return []
+    try:
+        rows = read_rows(data, split, root)
+        return [entry.template.format(question=entry.read(row, at)["question"]) for at, row in enumerate(rows)]
+    except (UserError, AttributeError, KeyError, TypeError, ValueError):
+        return []  # what is wrong with it, writing the data will say
+
+
+def _measured(texts: list[str], tokenizer: Path | None) -> tuple[int, float, str]:
+    """Longest and mean tokens, and how they were counted."""
+    if tokenizer is None:
+        longest, mean = max(map(len, texts)) / DENSE, sum(map(len, texts)) / len(texts) / USUAL
+        return (
+            round(longest) + TEMPLATE,
+            mean + TEMPLATE,
+            f"at {DENSE} and {USUAL} characters a token, no tokenizer in reach",
+        )
+    from tokenizers import Tokenizer
+
+    counts = [len(found.ids) for found in Tokenizer.from_file(str(tokenizer)).encode_batch(texts)]
+    return max(counts) + TEMPLATE, sum(counts) / len(counts) + TEMPLATE, "by the student's tokenizer"

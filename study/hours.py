@@ -1,0 +1,173 @@
+"""Hours of a size by rule: as measured in runs that finished here, on a CPU as timed for the size, else by formula."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from study.config import Size
+from study.estimates import HOUR, Device, fine_tuning_s, generate_s, score_s, update_s
+from study.facts import Facts
+from study.pair_checks import Prompts
+from study.plan import CONTROLS
+from training.errors import UserError, nearest
+from training.folders import find_folders
+from training.json_files import read_object
+from training.settings import TrainSettings
+
+DURATIONS = Path(__file__).with_name("durations.yaml")
+# As published, to count epochs in updates; of SVAMP what `sources.catalogue` leaves to training.
+TRAINING_PROBLEMS = {"gsm8k": 7473, "math": 7500, "svamp": 800, "reasoning_gym": 4080}
+_folders = cache(find_folders)  # read once: each look costs a third of a second
+REFERENCES = 2  # teacher and student, evaluated but not trained
+TIMED = "as timed on one core of an x86-64 server with bfloat16 instructions (study/durations.yaml)"
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What seconds are taken from: a device, whether it is this machine's, and timings of the size's jobs by rule."""
+
+    device: Device
+    here: bool
+    timed: dict[str, float] = field(default_factory=dict)
+
+
+def clock(size: str, device: Device, here: bool) -> Clock:
+    """The clock for `config/<size>.yaml`; timings are those of CPUs, so that no card is reckoned by them."""
+    known = yaml.safe_load(DURATIONS.read_text(encoding="utf-8"))["sizes"] if device.cores else {}
+    return Clock(device, here, known.get(size, {}))
+
+
+def counted(size: Size, pair: str) -> TrainSettings:
+    """Training settings with epochs counted in updates, as far as the number of problems is known."""
+    problems, train = size.pairs[pair].data.problems, size.train_of(pair)
+    if problems is None:
+        return train
+    held = TRAINING_PROBLEMS.get(problems.train, 7500) - problems.validation
+    return train.in_updates(min(held, problems.train_limit or held))
+
+
+def trained_rows(size: Size) -> dict[str, int]:
+    """Rows of each method, seeds not counted."""
+    folders, rows = _folders(tuple(size.methods_path)), {}
+    for method, overrides in size.methods.items():
+        if method not in folders:
+            raise UserError(f"there is no method '{method}'; {nearest(method, folders)}")
+        own = {key: value for key, value in overrides.items() if key not in {"lr", "threshold"}}
+        others = [overrides[key] for key in ("lr", "threshold") if isinstance(overrides.get(key), list)]
+        rows[method] = len(folders[method].grid(own, "config"))
+        for values in others:
+            rows[method] *= len(values)
+    return rows
+
+
+def meetings(size: Size, pair: str) -> int:
+    """Pairs of runs that a judge compares on every question: rows at equal seeds, references with all, and its control.
+
+    The control is the untrained student's response with an instruction to the judge against the same without it.
+    """
+    rows, seeds = sum(trained_rows(size).values()), len(size.seeds_of(pair))
+    return seeds * rows * (rows - 1) // 2 + REFERENCES * seeds * rows + REFERENCES * (REFERENCES - 1) // 2 + 1
+
+
+def pair_hours(size: Size, name: str, models: tuple[Facts, Facts], prompt: Prompts, by: Clock) -> dict[str, float]:
+    """Hours by rule for a pair; a rule is missing where neither a timing nor a formula knows its seconds."""
+    found = {"train": _training_s(size, name, models, prompt, by)}
+    stated = _stated_s(size, name, models, prompt, by.device)
+    jobs = _jobs(size, name)
+    for rule in ("model", "generate", "score"):
+        found[rule] = jobs[rule] * by.timed[rule] if rule in by.timed else stated.get(rule)
+    return {rule: seconds / HOUR for rule, seconds in found.items() if seconds is not None}
+
+
+def told(size: Size, name: str, models: tuple[Facts, Facts], prompt: Prompts, by: Clock) -> str:
+    """Where a pair's hours come from."""
+    train, (student, teacher) = counted(size, name), models
+    measured = sum(seen is not None for seen in _measured(size, name, by).values())
+    if "train" in by.timed:
+        rest = TIMED
+    elif student.config and teacher.config:
+        per_run = update_s(student.config, teacher.config, train, by.device, prompt.mean) * train.steps / HOUR
+        of = "one core" if by.device.cores else "the card"
+        rest = (
+            f"stated, not measured: about {per_run:,.1f} h of {of} for a run of {train.steps:,} updates at full length"
+        )
+    else:
+        rest = "not known: no timings of this size on such a machine, nor a formula for these models"
+    return f"training measured for {measured} of {len(size.methods)} methods; rest {rest}" if measured else rest
+
+
+def _measured(size: Size, name: str, by: Clock) -> dict[str, float | None]:
+    """Seconds of an update by method, of runs on this very device."""
+    train = counted(size, name)
+    return {method: measured_update_s(name, method, train) if by.here else None for method in size.methods}
+
+
+def _training_s(size: Size, name: str, models: tuple[Facts, Facts], prompt: Prompts, by: Clock) -> float | None:
+    """Seconds of cards, not of waiting, that all trained rows of a pair take; None where one is not known."""
+    train, rows, seen = counted(size, name), trained_rows(size), _measured(size, name, by)
+    total = 0.0
+    for method, count in rows.items():
+        update = seen[method]
+        if update is not None:
+            one: float | None = update * train.steps
+        else:
+            one = by.timed.get("train") or _formula_s(size, method, train, models, prompt, by.device)
+        if one is None:
+            return None
+        total += count * one
+    return total * len(size.seeds_of(name)) * train.processes
+
+
+def _formula_s(
+    size: Size, method: str, train: TrainSettings, models: tuple[Facts, Facts], prompt: Prompts, device: Device
+) -> float | None:
+    student, teacher = (model.config for model in models)
+    if student is None or teacher is None:
+        return None
+    declared = _folders(tuple(size.methods_path))[method].declares.needs.teacher
+    asked = 1.0 if declared else train.kl_warmup / train.steps
+    with_teacher, alone = (update_s(student, model, train, device, prompt.mean) for model in (teacher, None))
+    return train.steps * (asked * with_teacher + (1.0 - asked) * alone)
+
+
+def _jobs(size: Size, name: str) -> dict[str, int]:
+    """Jobs of a pair by rule, as the workflow counts them."""
+    pair = size.pairs[name]
+    random = pair.student.world is not None  # a policy without training, made beside the two models
+    evaluated = sum(trained_rows(size).values()) * len(size.seeds_of(name)) + REFERENCES + len(CONTROLS) + random
+    made = sum(source.pretrained is None for source in (pair.student, pair.teacher))
+    return {"model": made + random, "generate": evaluated, "score": evaluated}
+
+
+def _stated_s(size: Size, name: str, models: tuple[Facts, Facts], prompt: Prompts, device: Device) -> dict[str, float]:
+    """Seconds of all jobs but the training's, by formula; nothing for models of unknown size."""
+    student, teacher = (model.config for model in models)
+    if student is None or teacher is None:
+        return {}
+    pair, evaluate = size.pairs[name], size.evaluate_of(name)
+    tests, policies = len(pair.tests), sum(trained_rows(size).values()) * len(size.seeds_of(name)) + 1
+    generate = policies * generate_s(student, tests, evaluate, device) + generate_s(teacher, tests, evaluate, device)
+    score = (policies + 1) * score_s(student, teacher, tests, evaluate, device, prompt.mean)
+
+    tuned = ((student, pair.student.smollm2), (teacher, pair.teacher.smollm2))
+    model = sum(fine_tuning_s(config, recipe, prompt.mean, device) for config, recipe in tuned if recipe)
+    return {"generate": generate, "score": score, **({"model": model} if model else {})}
+
+
+def measured_update_s(pair: str, method: str, train: TrainSettings, runs: Path = Path("results/runs")) -> float | None:
+    """Mean seconds of an update over finished runs of this pair and method with the same batch and length."""
+    same = ("questions", "samples", "max_new_tokens", "dtype", "processes", "cache")
+    found = []
+    for file in sorted(runs.glob(f"{pair}-{method}-*/run.json")):
+        remedy = f"remove {file.parent} and train the run again"
+        record, cost = read_object(file, {"status": str}, remedy), file.with_name("cost.json")
+        used = record.get("train")
+        like = isinstance(used, dict) and all(used.get(key) == getattr(train, key) for key in same)
+        if like and record["status"] == "ok" and cost.is_file():
+            spent = read_object(cost, {"wall_s": float, "steps": int}, remedy)
+            found.append(spent["wall_s"] / max(1, spent["steps"]))
+    return sum(found) / len(found) if found else None

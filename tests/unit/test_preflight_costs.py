@@ -1,0 +1,250 @@
+"""Preflight's costs: memory, disk, hours, and what they rest on."""
+
+from __future__ import annotations
+
+import json
+from functools import reduce
+from pathlib import Path
+
+import pytest
+import yaml
+
+import study.costs
+import study.facts
+import study.hours
+import study.precision
+from sources.architectures import published
+from study import preflight
+from study.config import ROOT, Size, load_size
+from study.costs import Known, cost_findings, find_device
+from study.estimates import (
+    DEVICES,
+    LOGIT_ROWS,
+    LOGITS,
+    PROMPT,
+    decoding_s,
+    evaluation_memory,
+    generation_memory,
+    training_memory,
+    update_s,
+)
+from study.facts import facts
+from study.hours import Clock, clock, counted, measured_update_s, meetings, pair_hours, told, trained_rows
+from study.pair_checks import Finding, Prompts
+from study.plan import make_plan
+from study.precision import slow_bfloat16
+from training.chunks import LEAST_ROWS, TILE
+from training.errors import UserError
+from training.schema import parse
+from training.settings import TrainSettings
+
+QWEN, TEACHER = "Qwen/Qwen2.5-Math-1.5B", "Qwen/Qwen2.5-Math-7B-Instruct"
+PAPER = {"epochs": 20, "dtype": "bfloat16", "gradient_checkpointing": True, "micro_questions": 2, "max_new_tokens": 512}
+JUDGE = "deepseek_r1_32b"
+GUESS = Prompts(PROMPT, PROMPT, PROMPT, "a guess")
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No hub, whatever this machine has, and no card."""
+    monkeypatch.setattr(study.facts, "_reachable", lambda: False)
+    monkeypatch.setattr(study.costs, "_gpu", lambda: None)
+
+
+def settings(**changed: object) -> TrainSettings:
+    return parse(TrainSettings, {**PAPER, **changed}, "test")
+
+
+def changed(name: str, values: dict[str, object]) -> Size:
+    """A size with other values at some keys, written with dots."""
+    content = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text())
+    for path, value in values.items():
+        *above, last = path.split(".")
+        reduce(lambda at, key: at.setdefault(key, {}), above, content)[last] = value
+    return parse(Size, content, name)
+
+
+def known(size: Size, prompts: Prompts = GUESS) -> Known:
+    return {name: (facts(pair.student), facts(pair.teacher), prompts) for name, pair in size.pairs.items()}
+
+
+def costs(size: Size, card: str, prompts: Prompts = GUESS) -> list[Finding]:
+    return list(cost_findings(size, known(size, prompts), Clock(DEVICES[card], here=False)))
+
+
+def test_memory_is_the_sum_of_its_parts() -> None:
+    student, teacher = published()[QWEN].config, published()[TEACHER].config
+    count = student.parameters()
+    parts = training_memory(student, teacher, settings())
+    assert parts["optimiser"] == 12 * count
+    assert parts["teacher"] == 2 * teacher.parameters()
+    assert parts["gradients"] in {2 * count, 4 * count}
+    assert sum(parts.values()) < DEVICES["h100_80gb"].memory
+    full = training_memory(student, teacher, settings(dtype="float32", gradient_checkpointing=False))
+    assert full["optimiser"] == 8 * count
+    assert sum(full.values()) > DEVICES["h100_80gb"].memory
+    assert (LOGITS, LOGIT_ROWS) == (TILE, LEAST_ROWS)
+
+
+def test_memory_knows_the_engine() -> None:
+    student, teacher = published()[QWEN].config, published()[TEACHER].config
+
+    def parts(**changed: object) -> dict[str, float]:
+        return training_memory(student, teacher, settings(gradient_checkpointing=False, **changed))
+
+    usual, one = parts(), parts(micro_questions=1)
+    group = 8 * (PROMPT + 512)
+    assert parts(micro_questions=None, micro_tokens=2 * group)["activations"] == usual["activations"]
+    assert parts(micro_questions=None, micro_tokens=1)["activations"] == one["activations"]  # a group goes alone
+    assert parts(processes=8)["activations"] == one["activations"]
+    assert parts(processes=8)["optimiser"] == usual["optimiser"]
+    assert usual["teacher"] / 2 < parts(teacher_dtype="int8")["teacher"] < 0.6 * usual["teacher"]
+    assert parts(teacher_dtype="float32")["teacher"] == 2 * usual["teacher"]
+
+
+def test_time_grows_with_what_is_asked() -> None:
+    student, teacher = published()[QWEN].config, published()[TEACHER].config
+    card = DEVICES["a100_80gb"]
+    assert update_s(student, teacher, settings(), card) > update_s(student, None, settings(), card)
+    double = update_s(student, None, settings(max_new_tokens=1024), card) / update_s(student, None, settings(), card)
+    assert 1.8 < double < 2.1
+    assert decoding_s(teacher, 4096, card, 2) > decoding_s(teacher, 1, card, 2)
+
+
+def test_rows_and_updates_are_counted() -> None:
+    size = load_size("paper")
+    assert trained_rows(size) == {"gkd": 1, "minillm": 1, "soft_lagrangian": 4, "cmdp": 1, "grpo": 1}
+    assert counted(size, "qwen").steps == round(20 * (7473 - 200) / 8)
+    problems = {"train": "svamp", "validation": 50, "tests": {"svamp": None}}
+    size = changed("paper", {"pairs.qwen.data.problems": problems})
+    assert counted(size, "qwen").steps == round(20 * 750 / 8)
+    assert meetings(size, "qwen") == 3 * 28 + 2 * 3 * 8 + 1 + 1  # rows by seed, references with all, both, control
+
+
+def test_measured_seconds_take_the_place_of_stated_ones(tmp_path: Path) -> None:
+    train = settings()
+    for number, seconds in enumerate((10.0, 30.0)):
+        run = tmp_path / f"qwen-gkd-s{number}"
+        run.mkdir()
+        (run / "run.json").write_text(json.dumps({"status": "ok", "train": train.model_dump()}))
+        (run / "cost.json").write_text(json.dumps({"wall_s": seconds, "steps": 10}))
+    assert measured_update_s("qwen", "gkd", train, tmp_path) == 2.0
+    assert measured_update_s("qwen", "gkd", settings(max_new_tokens=9), tmp_path) is None
+    assert measured_update_s("qwen", "grpo", train, tmp_path) is None
+
+
+def test_a_card_too_small_is_refused() -> None:
+    size = load_size("paper")
+    small, large = costs(size, "rtx4090"), costs(size, "h100_80gb")
+    assert {f.level for f in small if f.what in {"memory", "judge"}} == {"refused"}
+    assert {f.level for f in large if f.what in {"memory", "evaluation", "judge"}} == {"ok"}
+    assert all("stated, not measured" in f.found for f in large if f.what == "throughput")
+    with pytest.raises(UserError, match=r"no device 'h100'.*did you mean"):
+        find_device("h100", size)
+
+
+def test_a_damaged_record_is_said(tmp_path: Path) -> None:
+    run = tmp_path / "qwen-gkd-s0"
+    run.mkdir()
+    (run / "run.json").write_text("{")
+    with pytest.raises(UserError, match=r"run\.json is no valid JSON.*train the run again"):
+        measured_update_s("qwen", "gkd", settings(), tmp_path)
+
+
+def test_seconds_of_this_machine_are_not_another_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = load_size("single_gpu")
+    monkeypatch.setattr(study.hours, "measured_update_s", lambda *_: 1e6)
+    by = {here: Clock(DEVICES["l4"], here) for here in (True, False)}
+    (pair,) = known(size).values()
+    here, named = (pair_hours(size, "qwen", pair[:2], GUESS, by[at])["train"] for at in (True, False))
+    assert here > 100 * named
+    assert "measured for 5 of 5 methods" in told(size, "qwen", pair[:2], GUESS, by[True])
+    assert told(size, "qwen", pair[:2], GUESS, by[False]).startswith("stated, not measured")
+    assert find_device("l4", size)[1] != study.costs.HERE
+
+
+def test_a_cpu_has_the_hours_of_make_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    size = load_size("micro")
+    device, origin = find_device(None, size)
+    by = clock("micro", device, origin == study.costs.HERE)
+    plan, pair = make_plan("micro"), known(size)["micro"]
+    own = {run.id for run in plan.chosen()}
+    jobs = {"model": len(plan.models), "train": sum(bool(run.params) for run in plan.chosen())}
+    jobs |= {"generate": len(own), "score": len(own)}
+    expected = {rule: count * by.timed[rule] / 3600 for rule, count in jobs.items()}
+    assert pair_hours(size, "micro", pair[:2], GUESS, Clock(device, here=False, timed=by.timed)) == pytest.approx(
+        expected
+    )
+    assert clock("pairs", device, here=True).timed == by.timed
+    assert clock("micro", DEVICES["l4"], here=True).timed == {}
+    preflight.main(["--size", "micro"])
+    assert "of waiting on" in capsys.readouterr().out
+
+
+def test_an_evaluation_and_a_long_prompt_are_reckoned() -> None:
+    size = load_size("paper")
+    student, teacher = published()[QWEN].config, published()[TEACHER].config
+    evaluate = size.evaluate_of("qwen")
+    stages = evaluation_memory(student, teacher, evaluate, PROMPT)
+    assert stages["score"]["teacher"] == 2 * teacher.parameters()  # whatever teacher_dtype is
+    twice = evaluate.model_copy(update={"batch": 2 * evaluate.batch})
+    grown = evaluation_memory(student, teacher, twice, PROMPT)["generate (policy)"]
+    assert grown["cache"] == 2 * stages["generate (policy)"]["cache"]
+    assert evaluation_memory(student, teacher, evaluate.model_copy(update={"engine": "vllm"}), PROMPT) != stages
+    wide = costs(changed("paper", {"evaluate.batch": 4096}), "h100_80gb")
+    assert [f.level for f in wide if f.what == "evaluation"] == ["refused", "refused"]
+    long = costs(load_size("paper"), "h100_80gb", Prompts(2240, 2240, 146, "MATH's longest"))
+    assert [f.level for f in long if f.what == "memory"] == ["ok", "refused"]
+
+
+def test_a_judge_is_reckoned_with_its_cache_its_context_and_its_weights_on_disk() -> None:
+    def told(what: str, card: str, **local: object) -> list[str]:
+        found = costs(changed("paper", {f"judges.{JUDGE}.local.{key}": value for key, value in local.items()}), card)
+        return [finding.level for finding in found if finding.what == what and finding.subject == JUDGE]
+
+    assert told("judge", "h100_80gb") == ["ok"]
+    assert told("judge", "h100_80gb", batch=64) == ["refused"]
+    assert told("context length", "h200", batch=1) == ["ok"]
+    assert told("context length", "h200", batch=1, max_new_tokens=200_000) == ["refused"]
+    assert told("licence, gate", "h100_80gb", model="meta-llama/Llama-3.2-3B") == ["warning"]
+    without = changed("paper", {"judges": {}})
+    disk = [
+        float(finding.found.split()[0])
+        for size in (load_size("paper"), without)
+        for finding in costs(size, "h100_80gb")
+        if finding.what == "disk"
+    ]
+    assert disk[0] - disk[1] == pytest.approx(65.5, abs=0.2)
+    config = published()[QWEN].config
+    assert generation_memory(config, 8, 1000, "bfloat16", 10)["cache"] == 8 * 1000 * 28 * 2 * 2 * 128 * 2
+
+
+@pytest.mark.parametrize(
+    ("sets", "slow"),
+    [(["avx2"], True), (["asimd"], True), (["avx512f", "avx512_bf16"], False), (["amx_bf16"], False),
+     (["asimd", "bf16"], False), ([], False)],
+)  # fmt: skip
+def test_bfloat16_without_its_instructions_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, sets: list[str], slow: bool
+) -> None:
+    monkeypatch.setattr(study.precision, "processor", lambda: ("a processor", sets))
+    assert slow_bfloat16(load_size("micro")) is None
+    text = slow_bfloat16(load_size("paper"))
+    assert (text is not None) == slow
+    assert text is None or text.endswith("set dtype: float32 in train, evaluate, judges.deepseek_r1_32b.local")
+    own = slow_bfloat16(changed("micro", {"pairs.micro.train": {"dtype": "bfloat16"}}))
+    assert own is None or own.endswith("set dtype: float32 in pairs.micro.train")
+    size = changed("smollm2_cpu", {"train.dtype": "bfloat16", "evaluate.dtype": "bfloat16"})
+    for device, expected in ((None, slow), ("l4", False)):
+        found = preflight.findings("smollm2_cpu", size, device, "/nowhere")
+        assert [f.level for f in found if f.what == "bfloat16"] == ["warning"] * expected
+
+
+def test_fine_tuning_counts_as_bfloat16_where_there_is_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study.precision, "processor", lambda: ("a processor", ["avx2"]))
+    recipe = {"sft_steps": 5, "dtype": "bfloat16"}
+    single = {"train.dtype": "float32", "evaluate.dtype": "float32", "pairs.smollm2.student.smollm2": {}}
+    text = slow_bfloat16(changed("smollm2", {**single, "pairs.smollm2.teacher.smollm2": recipe}))
+    assert text is not None
+    assert text.endswith("set dtype: float32 in pairs.smollm2.teacher.smollm2")
+    assert slow_bfloat16(changed("smollm2", {**single, "pairs.smollm2.teacher.smollm2": {}})) is None
