@@ -24,7 +24,7 @@ def across_pairs(size: Collected) -> Collected | None:
     if len(pairs) < LEAST:
         return None
     models = [model for pair in pairs for model in (pair.teacher, pair.student)]
-    one = {(pair.threshold.d, pair.reading) for pair in pairs}
+    one = {(pair.data, pair.threshold.d, pair.reading) for pair in pairs}
     each = {(run.pair, run.kind, run.method, run.setting) for run in size.runs}
     if len(set(models)) < len(models) or len(one) > 1 or len(each) < len(size.runs):
         return None
@@ -42,7 +42,7 @@ def across_pairs(size: Collected) -> Collected | None:
 
 
 def _common_tests(size: Collected) -> list[Test]:
-    """The test sets that every pair has, with the same questions."""
+    """The test sets that every pair has, with questions of the same ids."""
     first, *others = size.pairs.values()
     common = [test for test in first.tests if all(test in pair.tests for pair in others)]
     return [test for test in common if len({_questions(size, pair, test.name) for pair in size.pairs}) == 1]

@@ -21,8 +21,8 @@ def setting(size: Collected) -> str:
     return " ".join(parts)
 
 
-def rests_on(estimates: Iterable[Estimate], unit: str = "seeds") -> str:
-    """n and seeds (or what `unit` names) of a set of estimates, as a sentence; "" for none."""
+def rests_on(estimates: Iterable[Estimate], unit: str = "seeds", of: str = "per test set") -> str:
+    """n, `of` which prompts, and seeds (or what `unit` names) of a set of estimates, as a sentence; "" for none."""
     known = list(estimates)
     if not known:
         return ""
@@ -32,13 +32,13 @@ def rests_on(estimates: Iterable[Estimate], unit: str = "seeds") -> str:
     if not with_prompts:
         return f"{unit.capitalize()}: {seeds}.{single}"
     prompts, samples = counts(e.prompts for e in with_prompts), counts(e.samples for e in with_prompts)
-    return f"n = {prompts} prompts \N{MULTIPLICATION SIGN} {samples} samples per test set; {unit}: {seeds}.{single}"
+    return f"n = {prompts} prompts \N{MULTIPLICATION SIGN} {samples} samples {of}; {unit}: {seeds}.{single}"
 
 
-def caption(size: Collected, what: str, estimates: Iterable[Estimate]) -> str:
-    """`what` the numbers are, the setting, what they rest on, and the size's note."""
+def caption(size: Collected, what: str, estimates: Iterable[Estimate], of: str = "per test set") -> str:
+    """`what` the numbers are, the setting, what they rest on (prompts `of` what), and the size's note."""
     note = f"Note: {size.note.rstrip('.')}." if size.note else ""
-    return " ".join(part for part in (what, setting(size), rests_on(estimates, size.unit), note) if part)
+    return " ".join(part for part in (what, setting(size), rests_on(estimates, size.unit, of), note) if part)
 
 
 def in_percent(rate: Estimate) -> str:

@@ -44,7 +44,7 @@ class Certificate:
 def certify(y: ArrayLike, target: float = TARGET) -> Certificate:
     """The certificate of a rate from y (S, P, K) in [0, 1]; NaN and errors as in `mean_interval`."""
     values = complete(y)
-    rate, of, prompts = float(values.mean()), spread(values), values.shape[1]
+    rate, of, prompts = float(values.mean()), spread(values, TAIL), values.shape[1]
     seeds = seed_rates(values)
     low, high = rate_bounds(rate, of, prompts, values.size, TAIL, seeds)
     verdict = _verdict(low, high, target)

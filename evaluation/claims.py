@@ -2,15 +2,16 @@
 
 A claim about several comparisons states all of them. It is *supported* where each one is shown on its own (each at
 5 %: to show all of them by chance is rarer still, Berger, 1982), *contradicted* where one is shown to be the other
-way round after Holm's correction for having looked at all of them, *undecided* otherwise (also where a row that it
-speaks of failed), and *not run* where the runs it needs are not there. Shown means that the p-value and the printed
-interval both say so. The number beside the verdict is the comparison that speaks least for the claim.
+way round after Holm's correction for having looked at all of them, *undecided* otherwise, and *not run* where the runs
+it needs are not there. Shown means that the p-value and the printed interval both say so. A row that lost some of its
+runs decides nothing (those left are a selection, and too few to show their spread): it counts as absent, and a claim
+that speaks of it is at most contradicted by the others. The number beside the verdict is the comparison that speaks
+least for the claim.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from evaluation import measures, paired
+from evaluation.captions import row_label
 from evaluation.certify import certify
 from evaluation.collected import Collected, Row, Test
 from evaluation.pairwise import win_rate_gap
@@ -104,24 +106,37 @@ def decide(claim: Claim, size: Collected, pair: str, theory: Path | None) -> Fin
     row = size.row(pair, claim.method)
     if row is None or row.gap:
         return _missing(f"needs {claim.method}" + (f", which {row.gap}" if row else ""))
-    absent = [m for m in claim.against if not any(r.finished for r in size.rows(pair, "method") if r.method == m)]
+    rivals = [other for other in size.rows(pair, "method") if other.method in claim.against]
+    absent = [method for method in claim.against if not any(r.finished for r in rivals if r.method == method)]
     if absent:
         return _missing(f"needs a run of {', '.join(absent)}")
     tests = [test for test in size.pairs[pair].tests if not claim.tests or test.name in claim.tests]
     if not tests:
         return _missing(f"needs the test set {', '.join(claim.tests)}")
-    kinds: dict[str, Callable[[Claim, Collected, Row, list[Test]], Finding]] = {
-        "difference": _difference, "level": _level, "certified": _certified, "cost": _cost, "deployed": _deployed,
-    }  # fmt: skip
-    return kinds[claim.kind](claim, size, row, tests)
+    if claim.kind == "deployed":  # a single response is the proof
+        return _deployed(size, row, tests)
+    lost = [f"{r.label} ({r.gap})" if r.gap else row_label(r) for r in (row, *rivals) if not r.complete]
+    rivals = [other for other in rivals if other.complete]
+    if not row.complete or (claim.against and not rivals):
+        return Finding("undecided", None, f"needs every run of {', '.join(lost)}")
+    return _without(_compared(claim, size, row, rivals, tests), lost)
+
+
+def _compared(claim: Claim, size: Collected, row: Row, rivals: list[Row], tests: list[Test]) -> Finding:
+    """The finding from rows that have all their runs."""
+    match claim.kind:
+        case "difference":
+            return _difference(claim, size, row, rivals, tests)
+        case "cost":
+            return _cost(size, row, rivals)
+        case "level":
+            return _level(claim, size, row, tests[0])
+        case _:
+            return _certified(size, row, tests)
 
 
 def _missing(why: str) -> Finding:
     return Finding("not run", None, why)
-
-
-def _rivals(claim: Claim, size: Collected, row: Row) -> list[Row]:
-    return [other for other in size.rows(row.pair, "method") if other.method in claim.against]
 
 
 def _without(finding: Finding, absent: list[str]) -> Finding:
@@ -132,13 +147,13 @@ def _without(finding: Finding, absent: list[str]) -> Finding:
     return Finding(verdict, finding.number, f"{finding.where}; without {', '.join(dict.fromkeys(absent))}")
 
 
-def _difference(claim: Claim, size: Collected, row: Row, tests: list[Test]) -> Finding:
+def _difference(claim: Claim, size: Collected, row: Row, rivals: list[Row], tests: list[Test]) -> Finding:
     found, absent = [], list[str]()
     for test in tests:
-        for other in _rivals(claim, size, row):
-            values = None if other.gap else _values(claim, size, row, other, test)
+        for other in rivals:
+            values = _values(claim, size, row, other, test)
             if values is None:
-                absent.append(f"{other.label} ({other.gap or 'no comparison'})")
+                absent.append(f"{other.label} (no comparison)")
             else:
                 found.append(_comparison(claim, values, f"{NAMES[claim.metric]} against {other.label}, {test.title}"))
     if not found:
@@ -171,23 +186,26 @@ def _all_of(compared: list[_Comparison]) -> Finding:
     shown = all(c.low > 0 and c.p < ALPHA for c in compared)
     refuted = any(c.high < 0 and p < ALPHA for c, p in zip(compared, adjusted, strict=True))
     verdict: Verdict = "supported" if shown else "contradicted" if refuted else "undecided"
-    count = f" (least favourable of {len(compared)})" if len(compared) > 1 else ""
-    return Finding(verdict, compared[worst].estimate, compared[worst].where + count)
+    return _decided(verdict, compared[worst], len(compared))
+
+
+def _decided(verdict: Verdict, worst: _Comparison, many: int) -> Finding:
+    """The finding from `many` comparisons, the least favourable beside it."""
+    return Finding(verdict, worst.estimate, worst.where + (f" (least favourable of {many})" if many > 1 else ""))
 
 
 def _within(bounds: tuple[float, float], found: list[_Comparison]) -> Finding:
-    """Whether every estimate lies between the bounds, with its interval."""
+    """Whether every estimate lies between the bounds, with its interval; the number is the one farthest out."""
     low, high = bounds
     outside = [c for c in found if c.estimate.high < low or c.estimate.low > high]
     open_ = [c for c in found if c.estimate.low < low or c.estimate.high > high]
-    first = (outside or open_ or found)[0]
-    return Finding("contradicted" if outside else "undecided" if open_ else "supported", first.estimate, first.where)
+    worst = max(outside or open_ or found, key=lambda c: max(low - c.estimate.mean, c.estimate.mean - high))
+    return _decided("contradicted" if outside else "undecided" if open_ else "supported", worst, len(found))
 
 
-def _level(claim: Claim, size: Collected, row: Row, tests: list[Test]) -> Finding:
+def _level(claim: Claim, size: Collected, row: Row, test: Test) -> Finding:
     """Whether the stated number lies in the interval: supported then, contradicted where it does not."""
     assert claim.value is not None
-    test = tests[0]
     found = measures.divergence(size, row, test.name) if claim.metric == "kl" else _rate(claim, size, row, test)
     if found is None:
         return _missing(f"{NAMES[claim.metric]} is not defined for this run")
@@ -201,7 +219,7 @@ def _rate(claim: Claim, size: Collected, row: Row, test: Test) -> Estimate | Non
     return found.scaled(100.0) if found else None
 
 
-def _certified(claim: Claim, size: Collected, row: Row, tests: list[Test]) -> Finding:
+def _certified(size: Collected, row: Row, tests: list[Test]) -> Finding:
     words: dict[str, Verdict] = {"holds": "supported", "fails": "contradicted", "undecided": "undecided"}
     found = [(values, test) for test in tests if (values := measures.satisfied(size, row, test.name)) is not None]
     if not found:
@@ -216,17 +234,17 @@ def _certified(claim: Claim, size: Collected, row: Row, tests: list[Test]) -> Fi
     return Finding(words[overall], number.scaled(100.0) if number else None, where)
 
 
-def _cost(claim: Claim, size: Collected, row: Row, tests: list[Test]) -> Finding:
+def _cost(size: Collected, row: Row, rivals: list[Row]) -> Finding:
     flops = size.costs.set_index("run")["flops"].dropna()
     own = {run.seed: float(flops[run.run]) for run in row.finished if run.run in flops.index}
     found, absent = [], list[str]()
-    for other in _rivals(claim, size, row):
+    for other in rivals:
         theirs = {run.seed: float(flops[run.run]) for run in other.finished if run.run in flops.index}
         saved = [100.0 * (1.0 - own[seed] / theirs[seed]) for seed in sorted(own.keys() & theirs.keys())]
         if saved:
             found.append((seed_interval(saved), f"% of the operations of {other.label} saved over the same steps"))
         else:
-            absent.append(f"{other.label} ({other.gap or 'no cost for both'})")
+            absent.append(f"{other.label} (no cost for both)")
     if not found:
         return _missing("no cost was recorded for both")
     least, where = min(found, key=lambda item: item[0].mean)
@@ -239,7 +257,7 @@ def _cost(claim: Claim, size: Collected, row: Row, tests: list[Test]) -> Finding
     return _without(Finding(verdict, least, where), absent)
 
 
-def _deployed(claim: Claim, size: Collected, row: Row, tests: list[Test]) -> Finding:
+def _deployed(size: Collected, row: Row, tests: list[Test]) -> Finding:
     """The generator is given the policy's folder and no teacher: a scored response is the proof."""
     first = tests[0]
     found = measures.fac(size, row, first.name)

@@ -47,10 +47,14 @@ class Test(_Entry):
 
 
 class Pair(_Entry):
-    """A student-teacher pair and everything its rows share."""
+    """A student-teacher pair and everything its rows share.
+
+    `data` stands for what its problems were made of: prompts are known by their place in a test set alone.
+    """
 
     student: str
     teacher: str
+    data: str = ""
     threshold: Threshold
     reading: Reading
     tests: list[Test]
@@ -108,6 +112,11 @@ class Row:
     def finished(self) -> tuple[Run, ...]:
         """The runs that have results."""
         return tuple(run for run in self.runs if run.status == "ok")
+
+    @property
+    def complete(self) -> bool:
+        """Whether every run has results; those that are left of a row that lost some are a selection of it."""
+        return len(self.finished) == len(self.runs)
 
     @property
     def ids(self) -> tuple[str, ...]:

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from evaluation.collected import Collected, Row
+from evaluation.paired import Difference
 from evaluation.significance import resolved_sentence
-from evaluation.statistics import Array, Estimate, positive_interval, proportion_interval, smallest_resolved
+from evaluation.statistics import Array, Estimate, positive_interval, proportion_interval
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,10 @@ def steps_resolution(size: Collected) -> str:
         for one, other in pairwise(rows):
             assert common is not None
             mine, theirs = (_by_seed(size, row, common.steps) for row in (one, other))
-            for name, column, scale in (("reward", "reward", 100.0), ("KL", "kl", 1.0)):
+            for name, column, rate in (("reward", "reward", True), ("KL", "kl", False)):
                 both = [mine[s][column] - theirs[s][column] for s in sorted(mine.keys() & theirs.keys())]
                 if both:
-                    found.setdefault(name, []).append(smallest_resolved(scale * np.stack(both)[:, :, None]))
+                    found.setdefault(name, []).append(Difference(np.stack(both)[:, :, None], rate).resolved())
     return resolved_sentence(found)
 
 

@@ -15,7 +15,7 @@ from evaluation import measures, sources
 from evaluation.captions import in_percent
 from evaluation.collected import Collected, Pair, Row, Test
 from evaluation.controls import checks
-from evaluation.statistics import Array, Estimate, independent_difference, mean_interval
+from evaluation.statistics import Array, Estimate, independent_difference, mean_interval, not_negative
 from evaluation.table_files import Table
 
 ERROR, WARNING, NOTE = SEVERITIES = ("error", "warning", "note")
@@ -69,12 +69,12 @@ def _controls(size: Collected, pair: str) -> Iterator[Finding]:
 
 
 def _undecided(tables: Sequence[Table]) -> Iterator[Finding]:
-    """One finding per group of a table whose intervals are too wide for verdicts."""
+    """One finding per group of a table that leaves verdicts open, for wide intervals or lost runs."""
     for table in tables:
         for group, lines in table.groups:
             left = [line for line in lines if line.cells.get("verdict") == "undecided"]
             if left:
-                what = f"Intervals too wide for a verdict in table {table.name}: {', '.join(ln.label for ln in left)}."
+                what = f"Undecided in table {table.name}: {', '.join(line.label for line in left)}."
                 yield Finding(WARNING, group, what, sources.union(line.runs for line in left))
 
 
@@ -92,7 +92,7 @@ def _share(size: Collected, row: Row, test: Test, metric: str) -> Estimate | Non
     if metric != "floored":
         return measures.missing_share(size, row, test.name, metric)
     tokens = size.stacked(row, test.name, metric)
-    return None if tokens is None else mean_interval(tokens)
+    return None if tokens is None else not_negative(mean_interval(tokens))
 
 
 def _monitored(size: Collected, name: str, pair: Pair, rows: list[Row]) -> Iterator[Finding]:

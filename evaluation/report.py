@@ -21,7 +21,7 @@ import jinja2
 
 from evaluation import measures
 from evaluation.captions import in_percent, setting
-from evaluation.collected import Collected, Row, read
+from evaluation.collected import Collected, Row, Test, read
 from evaluation.controls import checks
 from evaluation.report_samples import LEVELS, Viewer, viewers
 from evaluation.table_files import Printed, read_markdown
@@ -56,7 +56,7 @@ def summary(size: Collected) -> list[str]:
                 top = max(found.mean for found, _ in scored)
                 best = [f"{row.label} {in_percent(found)}" for found, row in scored if found.mean == top]
                 sentences.append(f"Pair {name}, {first.title}: highest {what}: {', '.join(best)}.")
-        sentences += _headline(size, size.row(name, "cmdp"), first.name)
+        sentences += _headline(size, size.row(name, "cmdp"), first)
         failed = [run for run in size.runs if run.pair == name and run.status != "ok"]
         if failed:
             sentences.append(f"Pair {name}: {len(failed)} of its runs failed; they are shown as gaps.")
@@ -68,26 +68,30 @@ def summary(size: Collected) -> list[str]:
 
 
 def claim_counts(printed: list[Printed]) -> list[str]:
-    """How many of the claims about the paper these runs support, a sentence for each table of verdicts."""
+    """The verdicts on the claims about the paper, counted; a sentence for each table that has them.
+
+    Every pair has a verdict of its own on every claim.
+    """
     sentences = []
     for table in printed:
         if table.name in CLAIMS:
             place = table.heading.index("Verdict")
-            counts = Counter(row[place] for row in table.rows if row[place])
+            lines = [row for row in table.rows if row[place]]
+            counts, claims = Counter(row[place] for row in lines), len({row[0] for row in lines})
             said = ", ".join(f"{counts[word]} {word}" for word in VERDICTS if counts[word])
-            sentences.append(f"{CLAIMS[table.name]}: {said} (table below).")
+            many = f"{len(lines)} verdicts on {claims} claims in {len(lines) // claims} pairs: "
+            sentences.append(f"{CLAIMS[table.name]}: {many if len(lines) > claims else ''}{said} (table below).")
     return sentences
 
 
-def _headline(size: Collected, row: Row | None, test: str) -> list[str]:
+def _headline(size: Collected, row: Row | None, test: Test) -> list[str]:
     """The constrained method in one sentence, against the threshold it was trained for."""
-    rate = measures.satisfaction(size, row, test) if row else None
-    score = measures.fac(size, row, test) if row else None
+    rate = measures.satisfaction(size, row, test.name) if row else None
+    score = measures.fac(size, row, test.name) if row else None
     if row is None or rate is None or score is None:
         return []
-    return [
-        f"{row.label} keeps {in_percent(rate)} of its responses within d and answers {in_percent(score)} correctly."
-    ]
+    kept = f"{row.label} keeps {in_percent(rate)} of its responses within d"
+    return [f"Pair {row.pair}, {test.title}: {kept} and answers {in_percent(score)} correctly."]
 
 
 def pictures(folder: Path) -> list[Picture]:

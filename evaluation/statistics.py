@@ -10,8 +10,9 @@ random-effects model m = mu + seed + prompt + rest gives the variance of the gra
 
 (Searle, Casella and McCulloch, Variance Components, ch. 4), with Satterthwaite's degrees of freedom. A
 difference of mean squares from three seeds can come out far too small by chance, so the interval is never
-narrower than the one from the seeds alone or the prompts alone. With one seed the interval is conditional on
-that seed: `seeds = 1` in the result says so.
+narrower than the one from the seeds alone or the prompts alone. Which of the three is widest depends on the level:
+with few degrees of freedom, the seeds alone are it far out in the tail. With one seed the interval is conditional
+on that seed: `seeds = 1` in the result says so.
 
 Rates from several seeds that lie near 0 or 1 (`evaluation.seed_rates`) and positive scores that vary by factors
 (`positive_interval`) are skewed, and a t interval claims too much there; both are widened on a scale without the skew.
@@ -70,10 +71,9 @@ class Spread:
         """Standard error of the mean."""
         return float(np.sqrt(self.variance))
 
-    @property
-    def half_width(self) -> float:
-        """Half the width of the t interval."""
-        return float(special.stdtrit(self.freedom, 1.0 - TAIL) * self.error)
+    def half_width(self, tail: float = TAIL) -> float:
+        """From the mean to an end of the t interval that `tail` lies beyond."""
+        return float(special.stdtrit(self.freedom, 1.0 - tail) * self.error)
 
     def with_prompts(self, factor: float) -> "Spread":
         """The spread that `factor` times as many prompts of the same kind would have, degrees of freedom kept."""
@@ -99,19 +99,24 @@ def complete(y: ArrayLike) -> Array:
     return values
 
 
-def spread(values: Array) -> Spread:
-    """Spread of the grand mean of crossed seeds and prompts, values (S, P, K) without NaN.
+def spread(values: Array, tail: float = TAIL) -> Spread:
+    """Of `spreads`, the one whose interval with `tail` beyond each end is widest."""
+    return max(spreads(values), key=lambda candidate: candidate.half_width(tail))
 
-    Of the crossed variance, the prompts alone and the seeds alone, the one with the widest interval: the last
-    two are what remains when the crossed estimate falls below them (negative variance components).
+
+def spreads(values: Array) -> list[Spread]:
+    """Spreads that the grand mean of crossed seeds and prompts may have, values (S, P, K) without NaN.
+
+    The prompts alone, the seeds alone and the crossed variance: the first two are what remains when the crossed
+    estimate falls below them (negative variance components).
     """
     seeds, prompts, _ = values.shape
     if prompts < 2:
-        return Spread(float("nan"), float("nan"))
+        return [Spread(float("nan"), float("nan"))]
     cell, count = values.mean(axis=2), seeds * prompts
     by_prompt = seeds * float(cell.mean(axis=0).var(ddof=1))
     if seeds == 1:
-        return Spread(by_prompt / count, prompts - 1.0)
+        return [Spread(by_prompt / count, prompts - 1.0)]
     by_seed = prompts * float(cell.mean(axis=1).var(ddof=1))
     rest = cell - cell.mean(axis=0) - cell.mean(axis=1, keepdims=True) + cell.mean()
     rest_freedom = (seeds - 1.0) * (prompts - 1.0)
@@ -122,7 +127,7 @@ def spread(values: Array) -> Spread:
     if together > 0.0:
         doubt = by_seed**2 / (seeds - 1.0) + by_prompt**2 / (prompts - 1.0) + by_rest**2 / rest_freedom
         candidates.append(Spread(together / count, max(together**2 / doubt, 1.0), lasting))
-    return max(candidates, key=lambda candidate: candidate.half_width)
+    return candidates
 
 
 def mean_interval(y: ArrayLike) -> Estimate:
@@ -133,7 +138,7 @@ def mean_interval(y: ArrayLike) -> Estimate:
     """
     values = complete(y)
     seeds, prompts, samples = values.shape
-    mean, half = float(values.mean()), spread(values).half_width
+    mean, half = float(values.mean()), spread(values).half_width()
     return Estimate(mean, mean - half, mean + half, prompts, samples, seeds)
 
 
@@ -155,7 +160,7 @@ def positive_interval(y: ArrayLike) -> Estimate:
         between = float(logs.var(ddof=1))
         of = spread(logs[:, None, None] + values / by_seed[:, None, None] - 1.0)
         known = replace(of, variance=of.variance + between**2 / (2.0 * (len(logs) - 1.0)))
-        high = max(high, float(np.exp(logs.mean() + 0.5 * between + known.half_width)))
+        high = max(high, float(np.exp(logs.mean() + 0.5 * between + known.half_width())))
     return replace(found, low=max(found.low, 0.0), high=high)
 
 
@@ -229,16 +234,17 @@ def bounded_interval(y: ArrayLike) -> Estimate:
 
 
 def p_value(y: ArrayLike) -> float:
-    """Two-sided p-value of the hypothesis that the mean of y (S, P, K) is 0, on the spread of `mean_interval`.
+    """Two-sided p-value of the hypothesis that the mean of y (S, P, K) is 0: the largest that any of `spreads` gives.
 
+    So p < a where the widest interval of level 1 - a leaves out 0, at the small a of a correction for many tests too.
     Never below 2 * 0.5**P: what P prompts that all agree can show.
     """
     values = complete(y)
-    of, mean, floor = spread(values), float(values.mean()), 2.0 * 0.5 ** values.shape[1]
-    if mean == 0.0 or not of.variance >= 0.0:
+    found, mean, floor = spreads(values), float(values.mean()), 2.0 * 0.5 ** values.shape[1]
+    if mean == 0.0 or not found[0].variance >= 0.0:
         return 1.0
-    p = 0.0 if of.variance == 0.0 else 2.0 * float(special.stdtr(of.freedom, -abs(mean) / of.error))
-    return min(max(p, floor), 1.0)
+    known = [2.0 * float(special.stdtr(of.freedom, -abs(mean) / of.error)) for of in found if of.variance > 0.0]
+    return min(max([floor, *known]), 1.0)
 
 
 def smallest_resolved(y: ArrayLike, power: float = 0.8) -> float:
@@ -251,19 +257,19 @@ def smallest_resolved(y: ArrayLike, power: float = 0.8) -> float:
 
 
 def independent_difference(a: ArrayLike, b: ArrayLike) -> Estimate:
-    """Mean of a minus mean of b on different prompts (two test sets), Welch's interval.
+    """Rate of a minus rate of b, both (S, P, K) in [0, 1]: the same policies on different prompts (two test sets).
 
-    A seed effect that both share is not credited, which errs to the wide side. The counts are those of the
-    smaller side.
+    From each rate's own `proportion_interval` (Newcombe's hybrid score method, Statistics in Medicine 17, 1998, no. 10,
+    with clustered intervals): a rate of 1 is not known for certain. Both are of the same seeds, which are therefore
+    taken as they are, their answers as more samples of a prompt. The counts are those of the smaller side.
     """
     first, second = complete(a), complete(b)
-    left, right = spread(first), spread(second)
-    variance = left.variance + right.variance
-    doubt = left.variance**2 / left.freedom + right.variance**2 / right.freedom
-    half = 0.0 if doubt == 0.0 else Spread(variance, variance**2 / doubt).half_width
-    mean = float(first.mean() - second.mean())
+    left, right = (proportion_interval(y.transpose(1, 0, 2).reshape(1, y.shape[1], -1)) for y in (first, second))
+    mean = left.mean - right.mean
+    low = mean - float(np.hypot(left.mean - left.low, right.high - right.mean))
+    high = mean + float(np.hypot(left.high - left.mean, right.mean - right.low))
     seeds, prompts, samples = np.minimum(first.shape, second.shape).tolist()
-    return Estimate(mean, mean - half, mean + half, prompts, samples, seeds)
+    return Estimate(mean, low, high, prompts, samples, seeds)
 
 
 def seed_interval(values: ArrayLike) -> Estimate:
@@ -275,5 +281,5 @@ def seed_interval(values: ArrayLike) -> Estimate:
     mean, nan = float(per_seed.mean()), float("nan")
     if seeds == 1:
         return Estimate(mean, nan, nan, 0, 0, 1)
-    half = Spread(float(per_seed.var(ddof=1)) / seeds, seeds - 1.0).half_width
+    half = Spread(float(per_seed.var(ddof=1)) / seeds, seeds - 1.0).half_width()
     return Estimate(mean, mean - half, mean + half, 0, 0, seeds)

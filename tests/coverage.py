@@ -72,7 +72,7 @@ def ends(interval: Callable[[Array], Estimate]) -> Interval:
 
 def one_sided(y: Array) -> tuple[float, float]:
     """The certificate's bounds, without the search for the number of prompts."""
-    return rate_bounds(float(y.mean()), spread(y), y.shape[1], y.size, TAIL, seed_rates(y))
+    return rate_bounds(float(y.mean()), spread(y, TAIL), y.shape[1], y.size, TAIL, seed_rates(y))
 
 
 def coverage(studies: Iterator[tuple[float, Array]], interval: Interval) -> tuple[float, float, float]:

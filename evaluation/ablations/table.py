@@ -9,7 +9,7 @@ from evaluation import measures
 from evaluation.ablations.points import Ablation, Axis, Point, axes_of
 from evaluation.captions import row_label
 from evaluation.collected import Collected, Test
-from evaluation.statistics import mean_interval, proportion_interval
+from evaluation.statistics import mean_interval, not_negative, proportion_interval
 from evaluation.table_files import Cell, Column, Line, Table
 from evaluation.tables.layout import INTERVALS, Group, percent, table
 
@@ -65,5 +65,5 @@ def cells(size: Collected, point: Point, test: str) -> dict[str, Cell]:
         "cs_pair": percent(measures.satisfaction(size, point.row, test)),
         "kl": measures.divergence(size, point.row, test),
         "cost": measures.divergence(size, point.row, test, point.reading),
-        "length": None if length is None else mean_interval(length),
+        "length": None if length is None else not_negative(mean_interval(length)),
     }

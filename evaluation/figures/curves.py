@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from evaluation.captions import setting
 from evaluation.collected import Collected, Row, counts
-from evaluation.figures.style import Drawn, finish, fold, grid, looks, mark_level, shown_runs
+from evaluation.figures.style import Drawn, about_d, finish, fold, grid, looks, mark_level, shown_runs
 
 TITLE = "Training curves"
 PANELS = (("reward", "reward (share correct)"), ("kl", "mean KL per token (nats)"), ("satisfied", "satisfied %"))
@@ -84,7 +84,7 @@ def _caption(size: Collected, seeds: set[int], responses: set[int]) -> str:
     note = f" Note: {size.note.rstrip('.')}." if size.note else ""
     return (
         "Means over fixed validation prompts, one sampled response each, by the training monitor; satisfied: the "
-        "response's KL, in the pair's reading, is at most d (dashed). Line: mean over seeds; band: lowest to "
-        "highest seed. The KL axis is linear to 2 d and logarithmic beyond where values lie far out. "
+        f"response's KL, in the pair's reading, is at most d. {about_d(size)}Line: mean over seeds; band: lowest to "
+        "highest seed. "
         f"n = {counts(responses)} responses per point; seeds: {counts(seeds)}. {setting(size)}{note}"
     )

@@ -8,7 +8,7 @@ from evaluation.captions import setting
 from evaluation.collected import Collected, Row, counts
 from evaluation.equal_compute import flops_per_step, limits
 from evaluation.figures.curves import panels
-from evaluation.figures.style import D_LINE, Drawn, finish, shown_runs
+from evaluation.figures.style import D_LINE, Drawn, about_d, finish, shown_runs
 
 TITLE = "Training curves at equal compute"
 
@@ -39,7 +39,7 @@ def _caption(size: Collected, seeds: set[int], responses: set[int]) -> str:
     note = f" Note: {size.note.rstrip('.')}." if size.note else ""
     return (
         "The training curves over the operations spent (student and teacher, generation included). Dotted: the "
-        "largest budget that every run reached, where the methods are compared; dashed: d. Line: mean over seeds; "
+        f"largest budget that every run reached, where the methods are compared. {about_d(size)}Line: mean over seeds; "
         f"band: lowest to highest seed. n = {counts(responses)} responses per point; seeds: {counts(seeds)}. "
         f"{setting(size)}{note}"
     )

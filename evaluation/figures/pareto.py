@@ -7,16 +7,15 @@ from matplotlib.axes import Axes
 from evaluation.captions import caption
 from evaluation.collected import Collected, Test
 from evaluation.figures.score_vs_kl import panels
-from evaluation.figures.style import Drawn, finish, shown_runs
+from evaluation.figures.style import Drawn, about_d, finish, shown_runs
 from evaluation.pareto import front
 from evaluation.tables.pareto import point_of
 
 TITLE = "Pareto fronts"
 WHAT = (
     "Final-answer correctness against mean reverse KL to the teacher of the trained rows. Grey steps: the Pareto "
-    "front, all that is dominated lies below and right of it (judged by the estimates); the dashed line is d. Bars: "
-    "95 % intervals over seeds, prompts and samples. The KL axis is linear to 2 d and logarithmic beyond where values "
-    "lie far out."
+    "front, all that is dominated lies below and right of it (judged by the estimates). {d}Bars: 95 % "
+    "intervals over seeds, prompts and samples."
 )
 
 
@@ -26,7 +25,7 @@ def draw(size: Collected) -> Drawn:
     for line, (name, pair) in zip(axes, size.pairs.items(), strict=True):
         for axis, test in zip(line, pair.tests, strict=False):  # the panels share their scale, known only now
             _front(axis, size, name, test)
-    text = caption(size, WHAT, shown)
+    text = caption(size, WHAT.format(d=about_d(size)), shown)
     return Drawn("pareto", TITLE, text, finish(figure, axes, TITLE, text, labels), shown_runs(size, "method"))
 
 

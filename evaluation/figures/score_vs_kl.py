@@ -10,21 +10,31 @@ from matplotlib.figure import Figure
 from evaluation import measures
 from evaluation.captions import caption
 from evaluation.collected import Collected, Row, Test
-from evaluation.figures.style import Drawn, Look, error_bars, finish, fold, grid, looks, mark_threshold, shown_runs
+from evaluation.figures.style import (
+    Drawn,
+    Look,
+    about_d,
+    error_bars,
+    finish,
+    fold,
+    grid,
+    looks,
+    mark_threshold,
+    shown_runs,
+)
 from evaluation.statistics import Estimate
 
 TITLE = "Score against divergence"
 WHAT = (
     "Final-answer correctness against mean reverse KL to the teacher, sampled at temperature 1; up and left is "
-    "better, the dashed line is d. Bars: 95 % intervals over seeds, prompts and samples. "
-    "The KL axis is linear to 2 d and logarithmic beyond where values lie far out."
+    "better. {d}Bars: 95 % intervals over seeds, prompts and samples."
 )
 
 
 def draw(size: Collected) -> Drawn:
     """One panel per pair and test set, a point with both intervals per row."""
     figure, axes, shown, labels = panels(size, "method", "reference")
-    text = caption(size, WHAT, shown)
+    text = caption(size, WHAT.format(d=about_d(size)), shown)
     runs = shown_runs(size, "method", "reference")
     return Drawn("score_vs_kl", TITLE, text, finish(figure, axes, TITLE, text, labels), runs)
 

@@ -177,6 +177,13 @@ def mark_level(axis: Axes, d: float) -> None:
     axis.annotate(f"d = {d:.3g}", (1.0, d), xycoords=("axes fraction", "data"), **place, **D_NAME)
 
 
+def about_d(size: Collected) -> str:
+    """What a caption says of the line at d on an axis of mean KL; "" where d bounds another reading and has none."""
+    if all(pair.d_per_token is None for pair in size.pairs.values()):
+        return ""
+    return "Dashed: d; the KL axis is linear to 2 d and logarithmic beyond where values lie far out. "
+
+
 def fold(axis: Axes, which: Literal["x", "y"], d: float) -> None:
     """Linear up to 2 d, logarithmic beyond, where a divergence lies so far out that d would be squeezed to 0."""
     low, high = axis.get_xlim() if which == "x" else axis.get_ylim()

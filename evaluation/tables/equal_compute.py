@@ -41,10 +41,11 @@ def equal_compute_table(size: Collected) -> Table:
             groups.append((f"Pair {pair}: no run has both curve and cost", ()))
             continue
         lines = tuple(_line(size, row, common) for row in size.rows(pair, "method"))
-        title = f"Pair {pair}: {common.steps} steps; budget {common.flops / 1e12:.3g} TFLOPs"
-        groups.append((title, lines))
+        group = f"Pair {pair}: {common.steps} steps; budget {common.flops / 1e12:.3g} TFLOPs"
+        groups.append((group, lines))
     what = f"{WHAT} {steps_resolution(size)}"
-    return table(size, "equal_compute", "Equal steps and equal compute", what, COLUMNS, groups)
+    title = "Equal steps and equal compute"
+    return table(size, "equal_compute", title, what, COLUMNS, groups, "of the validation set")
 
 
 def _line(size: Collected, row: Row, common: Limits) -> Line:

@@ -20,8 +20,10 @@ COLUMNS = (
 WHAT = (
     "Reverse KL per token of the same sampled responses, three ways: exact over the vocabulary at every prefix, and "
     "from the sampled token alone as k1 = log(p/q) and k3 = q/p - 1 - log(q/p), p the policy and q the teacher. At "
-    "every prefix all three have the same expectation; the ratios are their variances over responses and say what "
-    "summing over the vocabulary (Rao-Blackwellisation, arXiv 2504.10637) buys. Means with 95 % intervals over "
+    "every prefix all three have the same expectation. A response's values are divided by its length, which the "
+    "sampled tokens decide, so over responses only the sums share an expectation, not the means per token. The ratios "
+    "are the variances over responses and say what summing over the vocabulary (Rao-Blackwellisation, arXiv "
+    "2504.10637) buys. Means with 95 % intervals over "
     "training seeds, prompts and samples; ratios with 95 % bootstrap intervals over seeds and prompts, none where the "
     "exact KL is 0."
 )

@@ -45,14 +45,15 @@ def groups_by_test(size: Collected, line: Callable[[Row, Test], Line]) -> list[G
 
 
 def table(
-    size: Collected, name: str, title: str, what: str, columns: tuple[Column, ...], groups: list[Group]
+    size: Collected, name: str, title: str, what: str, columns: tuple[Column, ...], groups: list[Group],
+    of: str = "per test set",
 ) -> Table:  # fmt: skip
-    """The table with its full caption: `what`, the setting, n and seeds of its cells, the size's note.
+    """The table with its full caption: `what`, the setting, n (prompts `of` what) and seeds of its cells, the note.
 
     A line that names no runs may rest on any: it is given all that the size trained and referred to.
     """
     cells = (cell for _, lines in groups for line in lines for cell in line.cells.values())
-    text = caption(size, what, [cell for cell in cells if isinstance(cell, Estimate)])
+    text = caption(size, what, [cell for cell in cells if isinstance(cell, Estimate)], of)
     every = sources.union(row.ids for pair in size.pairs for row in size.rows(pair, "method", "reference"))
     named = [(group, tuple(ln if ln.runs else replace(ln, runs=every) for ln in lines)) for group, lines in groups]
     return Table(name, f"{title}, size {size.size}", text, columns, tuple(named))

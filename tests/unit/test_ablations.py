@@ -57,6 +57,19 @@ def size(folder: Path) -> Collected:
     return read(folder)
 
 
+def test_a_length_has_no_interval_below_zero(folder: Path, tmp_path: Path, params: dict[str, Any]) -> None:
+    """One response of 100 tokens and eleven of none, by prompts: 8.3 tokens, 18 to each side by the t interval."""
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    scores = pd.read_parquet(tmp_path / "scores.parquet")
+    at = scores["metric"] == "tokens"
+    scores.loc[at, "value"] = np.where(scores.loc[at, "prompt"].str.endswith("0000"), 100.0, 0.0)
+    scores.to_parquet(tmp_path / "scores.parquet", index=False)
+    made = ablation_table(read(tmp_path), Ablation.model_validate(params))
+    found = [line.cells["length"] for _, lines in made.groups for line in lines]
+    assert all(isinstance(cell, Estimate) and cell.low == 0.0 and cell.high > 20.0 for cell in found)
+
+
 def test_every_row_is_judged_by_its_own_constraint(size: Collected, folder: Path, params: dict[str, Any]) -> None:
     made = ablation_table(size, Ablation.model_validate(params))
     scores = pd.read_parquet(folder / "scores.parquet")

@@ -155,8 +155,17 @@ def _two_seeds(index: dict[str, Any]) -> None:
         lambda index: index["pairs"]["pair0"].update(teacher="teacher pair1"),
         lambda index: index["pairs"]["pair0"].update(tests=[{"name": "other", "title": "Another"}]),
         lambda index: index["pairs"]["pair0"].update(reading="sum"),
+        lambda index: index["pairs"]["pair0"].update(data="made from another seed"),
     ],
-    ids=["two pairs", "several seeds", "another d", "a shared teacher", "other test sets", "another reading"],
+    ids=[
+        "two pairs",
+        "several seeds",
+        "another d",
+        "a shared teacher",
+        "other test sets",
+        "another reading",
+        "other problems of the same ids",
+    ],
 )
 def test_pairs_that_are_no_sample_of_one_kind_are_not_taken_together(
     change: Callable[[dict[str, Any]], None], seeds: Path, tmp_path: Path

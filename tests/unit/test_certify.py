@@ -66,6 +66,20 @@ def test_samples_of_one_prompt_count_less_than_prompts() -> None:
     assert certify(clustered).low < certify(spread).low
 
 
+def test_its_bounds_rest_on_the_spread_that_is_widest_at_five_percent_not_at_two_and_a_half() -> None:
+    """12, 15 and 18 of the same 30 prompts: of the seeds alone, 2 degrees of freedom, at 2.5 %; crossed at 5 %."""
+    y = np.zeros((3, 30, 1))
+    for seed, hits in enumerate((12, 15, 18)):
+        y[seed, :hits] = 1.0
+    cell = y[..., 0]
+    rest = cell - cell.mean(0) - cell.mean(1, keepdims=True) + 0.5
+    by_seed, by_prompt, by_rest = 30 * 0.1**2, 3 * cell.mean(0).var(ddof=1), (rest**2).sum() / 58
+    together = by_seed + by_prompt - by_rest
+    freedom = together**2 / (by_seed**2 / 2 + by_prompt**2 / 29 + by_rest**2 / 58)
+    size = 0.25 / (together / 90) * (stats.norm.ppf(0.95) / stats.t.ppf(0.95, freedom)) ** 2
+    assert certify(y).low == pytest.approx(stats.beta.ppf(0.05, 0.5 * size, 0.5 * size + 1.0))
+
+
 def test_five_seeds_near_one_are_believed_less_than_their_t_interval() -> None:
     y = np.ones((5, 100, 4))
     for seed, misses in enumerate((2, 6, 14, 25, 60)):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from evaluation.claims import Claim, Finding, decide, load
-from evaluation.collected import Collected, read
+from evaluation.collected import Collected, Index, read
 from evaluation.tables.claims import claims_table
-from tests.unit.synthetic import write_collected
+from evaluation.tables.differences import differences_table
+from tests.unit.synthetic import TESTS, write_collected
 from training.errors import UserError
 
 Change = Callable[[pd.DataFrame], None]
@@ -171,6 +173,21 @@ def test_a_range_is_met_missed_or_open(tmp_path: Path) -> None:
     assert decide(narrow, size, "qwen", None).verdict in {"undecided", "contradicted"}
 
 
+def test_the_number_beside_a_range_is_the_estimate_farthest_out(tmp_path: Path) -> None:
+    size, claim = _size(tmp_path, pair="qwen"), _claim("C8")
+    single = [
+        decide(claim.model_copy(update={"tests": [test], "against": [rival]}), size, "qwen", None).number
+        for test, rival in product(TESTS, claim.against)
+    ]
+    means = [number.mean for number in single if number]
+    assert len(set(means)) == 6
+    for bounds, farthest in (((98.0, 99.0), min(means)), ((-99.0, -98.0), max(means)), ((-99.0, 98.0), max(means))):
+        found = decide(claim.model_copy(update={"range": bounds}), size, "qwen", None)
+        assert found.number is not None
+        assert found.number.mean == farthest
+        assert found.where.endswith("(least favourable of 6)")
+
+
 def test_a_failed_run_is_not_a_verdict(tmp_path: Path) -> None:
     write_collected(tmp_path, seeds=1, prompts=4, steps=2, failed=("cmdp", "gkd"))
     size = read(tmp_path)
@@ -197,6 +214,50 @@ def test_a_claim_about_all_rows_is_not_supported_by_those_that_are_left(tmp_path
     assert gone
     assert found.verdict == "undecided"
     assert found.where.endswith("; without GKD-GRPO λ=1 (failed: nan)")
+
+
+def _lose(size: Collected, label: str) -> Collected:
+    """The same size with all but the first run of a row failed."""
+    lost = {"status": "failed", "why": "nan"}
+    runs = [run.model_copy(update=lost) if run.name == label and run.seed else run for run in size.runs]
+    return size.with_index(Index(size=size.size, title=size.title, pairs=size.pairs, runs=runs), size.unit)
+
+
+@pytest.mark.parametrize(("ours", "theirs", "verdict"), [(0.01, 0.9, "supported"), (0.9, 0.01, "contradicted")])
+def test_what_is_left_of_a_row_that_lost_runs_decides_nothing(
+    tmp_path: Path, ours: float, theirs: float, verdict: str
+) -> None:
+    def apart(scores: pd.DataFrame) -> None:
+        _set(scores, "soft_lagrangian", "kl_mean", theirs)
+        _set(scores, "cmdp", "kl_mean", ours)
+
+    size = _size(tmp_path, apart, seeds=3)
+    fewer = _lose(size, "CMDP")
+    for claim in ("C1", "C4, trained"):
+        assert _decide(claim, size).verdict == verdict
+        assert _decide(claim, fewer) == Finding("undecided", None, "needs every run of CMDP (1 of 3 runs)")
+    assert _decide("C5", fewer).verdict == "supported"  # each response is one without a teacher
+
+
+def test_a_rival_that_lost_runs_is_absent(tmp_path: Path) -> None:
+    """CMDP is below one rival, λ=1, and above the others: that one alone contradicts, and only with all its runs."""
+
+    def mixed(scores: pd.DataFrame) -> None:
+        _set(scores, "soft_lagrangian", "kl_mean", 0.9)
+        _set(scores, "cmdp", "kl_mean", 0.3)
+        scores.loc[scores["run"].str.contains("l1-") & (scores["metric"] == "kl_mean"), "value"] = 0.01
+
+    size = _size(tmp_path, mixed, seeds=3)
+    assert _decide("C1", size).verdict == "contradicted"
+    found = _decide("C1", _lose(size, "GKD-GRPO λ=1"))
+    assert found.verdict == "undecided"
+    assert "λ=1 " not in found.where.split(";")[0]
+    assert found.where.endswith("; without GKD-GRPO λ=1 (1 of 3 runs)")
+    assert _decide("C1", _lose(size, "GKD-GRPO λ=0.1")).verdict == "contradicted"  # by rows that lost none
+    assert _decide("C3", _lose(size, "GRPO")) == Finding("undecided", None, "needs every run of GRPO (1 of 3 runs)")
+    labels = {line.label for _, lines in differences_table(_lose(size, "CMDP")).groups for line in lines}
+    assert "CMDP (1 of 3 runs) minus GRPO" in labels
+    assert "GRPO" in {line.label for _, lines in differences_table(size).groups for line in lines}
 
 
 def test_a_verdict_never_contradicts_the_interval_beside_it(tmp_path: Path) -> None:

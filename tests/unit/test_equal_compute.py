@@ -65,6 +65,12 @@ def test_equal_steps_ignore_the_cost(size: Collected) -> None:
         assert (found.reward.prompts, found.reward.seeds) == (32, 1)
 
 
+def test_the_caption_says_that_the_prompts_are_those_of_validation(size: Collected) -> None:
+    caption = equal_compute_table(size).caption
+    assert "n = 32 prompts \N{MULTIPLICATION SIGN} 1 samples of the validation set; seeds: 1." in caption
+    assert "per test set" not in caption
+
+
 def test_satisfaction_is_counted_at_the_threshold(tmp_path: Path) -> None:
     size = _prepared(tmp_path)
     found = at_steps(size, _row(size, "grpo"), 100)
@@ -98,4 +104,5 @@ def test_what_equal_steps_resolve_is_the_paired_spread_of_the_monitors_responses
     curves.assign(kl=curves["kl"].where(~own, curves["kl"] + 0.1 * sign)).to_parquet(tmp_path / "curves.parquet")
     expected = (stats.t.ppf(0.975, responses - 1) + stats.t.ppf(0.8, responses - 1)) * 0.1 / math.sqrt(responses - 1)
     said = steps_resolution(read(tmp_path))
-    assert f"reward 0.0, KL 0.000\N{EN DASH}{expected:.3f} (" in said
+    open_ = 100.0 * (1.0 - 0.025 ** (1.0 / responses))  # points that equal rewards of so many prompts leave open
+    assert f"reward {open_:.1f}, KL 0.000\N{EN DASH}{expected:.3f} (" in said

@@ -127,6 +127,19 @@ def test_d_stays_in_view_where_every_divergence_is_far_below_it(tmp_path: Path) 
         assert low < 7.0 < high
 
 
+def test_a_line_for_d_is_promised_where_it_is_drawn(size: Collected, tmp_path: Path) -> None:
+    folder = write_collected(tmp_path, seeds=1, prompts=5, steps=2)
+    index = json.loads((folder / "runs.json").read_text(encoding="utf-8"))
+    index["pairs"]["world"]["reading"] = "sum"
+    (folder / "runs.json").write_text(json.dumps(index), encoding="utf-8")
+    other = read(folder)
+    for module in (score_vs_kl, pareto, curves, equal_compute):
+        for drawn, said in ((module.draw(size), True), (module.draw(other), False)):
+            assert ("dashed: d" in drawn.caption.lower()) is said
+            assert ("2 d" in drawn.caption) is said
+            assert ("d = 0.2" in [text.get_text() for axis in drawn.figure.axes for text in axis.texts]) is said
+
+
 def test_the_front_ends_at_the_best_row_and_leaves_the_view_alone(size: Collected) -> None:
     plain, drawn = score_vs_kl.draw(size).figure.axes[0], pareto.draw(size).figure.axes[0]
     step = next(line for line in drawn.lines if line.get_drawstyle() == "steps-post")

@@ -136,7 +136,7 @@ def test_quality_says_what_failed_and_what_is_open(built: Path) -> None:
     text = (built / "quality.md").read_text(encoding="utf-8")
     assert "| error | world | GKD, seed 1: failed, loss became infinite at step 7. | `world-gkd-1` |" in text
     assert "Control not measured: GKD after training" in text
-    assert "Intervals too wide for a verdict in table satisfaction" in text
+    assert "Undecided in table satisfaction: " in text
     assert text.splitlines()[2].startswith("Quality: 2 errors, ")
     assert text.splitlines()[-1].startswith("Runs: 21, set ")
 
@@ -174,6 +174,31 @@ def test_quality_hears_a_scorer_and_a_log_that_disagree(built: Path, tmp_path: P
     assert "the scorer 0.0 %" in said.what
     agreeing = changed(built, tmp_path / "near", dict.fromkeys(runs, D / 2))
     assert not any("CMDP: the trainer's log" in f.what for f in agreeing)
+
+
+def test_a_log_without_a_violation_agrees_with_a_scorer_that_found_few(tmp_path: Path) -> None:
+    """32 prompts without one are likely at the scorer's 97.5 % (0.975 ** 32 = 0.44), not at its 50 %."""
+    write_collected(tmp_path, seeds=2, prompts=100, samples=2, steps=2)
+    curves, scores = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("curves", "scores"))
+    curves.assign(kl=D / 2).to_parquet(tmp_path / "curves.parquet", index=False)
+    own = scores["run"].str.contains("-cmdp-") & (scores["metric"] == "kl_mean")
+    for prompts, warned in ((5, False), (100, True)):
+        beyond = scores["prompt"].isin([f"same-{i:04d}" for i in range(prompts)]) & (scores["sample"] == 0)
+        scores.loc[own, "value"] = np.where(beyond[own], 2 * D, D / 2)
+        scores.to_parquet(tmp_path / "scores.parquet", index=False)
+        found = [f for f in quality.findings(read(tmp_path)) if f.what.startswith("CMDP: the trainer's log")]
+        assert bool(found) is warned
+
+
+def test_a_share_of_tokens_is_not_negative(built: Path, tmp_path: Path) -> None:
+    """One response in twelve at the floor: 8.3 points, 18 to each side by the t interval."""
+    write_collected(tmp_path, seeds=1, prompts=12, samples=1, steps=2)
+    scores = pd.read_parquet(tmp_path / "scores.parquet")
+    at = scores["run"].eq("world-grpo-0") & scores["metric"].eq("floored") & scores["prompt"].eq("same-0000")
+    scores.loc[at, "value"] = 1.0
+    scores.to_parquet(tmp_path / "scores.parquet", index=False)
+    said = next(f.what for f in quality.findings(read(tmp_path)) if "probability floor" in f.what)
+    assert "GRPO 8.3 % [0.0, 26.7]" in said
 
 
 def test_a_scorer_that_is_wrong_on_a_known_answer_is_an_error(built: Path, tmp_path: Path) -> None:

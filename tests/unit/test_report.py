@@ -13,6 +13,7 @@ from evaluation import report
 from evaluation.collected import read
 from evaluation.figures import __main__ as figures
 from evaluation.report_samples import LEVELS, shade, viewers
+from evaluation.table_files import Printed
 from evaluation.tables import __main__ as tables
 from evaluation.theory import __main__ as theory
 from tests.unit.synthetic import TESTS, write_collected
@@ -163,6 +164,22 @@ def test_any_two_rows_can_be_chosen_without_a_script(page: str, tags: list[tuple
 
 def test_the_summary_counts_claims(page: str) -> None:
     assert re.search(r"Claims about the paper: \d+ supported, .*\d+ not run", page)
+
+
+def test_verdicts_of_several_pairs_are_not_counted_as_claims() -> None:
+    one = (("**Pair a**", ""), ("C1", "supported"), ("C2", "undecided"))
+    two = (("**Pair b**", ""), ("C1", "supported"), ("C2", "not run"))
+    printed = [Printed("claims", "", "", ("", "Verdict"), rows, "") for rows in (one, one + two)]
+    assert [said for table in printed for said in report.claim_counts([table])] == [
+        "Claims about the paper: 1 supported, 1 undecided (table below).",
+        "Claims about the paper: 4 verdicts on 2 claims in 2 pairs: 2 supported, 1 undecided, 1 not run (table below).",
+    ]
+
+
+def test_every_sentence_of_the_summary_names_its_pair_and_test_set(built: Path) -> None:
+    said = report.summary(read(built / "collected"))
+    assert all(sentence.startswith("Pair world") for sentence in said)
+    assert any(sentence.startswith(f"Pair world, {TESTS['same']}: CMDP keeps ") for sentence in said)
 
 
 def test_the_summary_counts_failures_and_controls(built: Path) -> None:

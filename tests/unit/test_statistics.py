@@ -17,6 +17,7 @@ from evaluation.statistics import (
     proportion_interval,
     seed_interval,
     smallest_resolved,
+    spread,
 )
 
 REPEATS = 600  # standard error of a measured coverage of 95 %: 0.9 points
@@ -90,21 +91,49 @@ def test_a_proportion_outside_its_range_is_refused() -> None:
 
 def test_pairing_cancels_what_prompts_have_in_common() -> None:
     rng = np.random.default_rng(3)
-    hard = rng.normal(0, 1, (1, 80, 1))
-    a, b = hard + 0.2 + rng.normal(0, 0.1, (3, 80, 2)), hard + rng.normal(0, 0.1, (3, 80, 2))
+    hard = rng.uniform(0.1, 0.7, (1, 80, 1))
+    a, b = hard + 0.1 + rng.normal(0, 0.02, (3, 80, 2)), hard + rng.normal(0, 0.02, (3, 80, 2))
     paired, unpaired = mean_interval(a - b), independent_difference(a, b)
     assert paired.mean == pytest.approx(unpaired.mean)
     assert paired.high - paired.low < 0.2 * (unpaired.high - unpaired.low)
-    assert paired.low < 0.2 < paired.high
+    assert paired.low < 0.1 < paired.high
 
 
-def test_independent_difference_is_welch_for_one_seed() -> None:
-    rng = np.random.default_rng(4)
-    a, b = rng.random((1, 30, 1)), 2 * rng.random((1, 12, 1))
-    reference = stats.ttest_ind(a.ravel(), b.ravel(), equal_var=False).confidence_interval(0.95)
-    found = independent_difference(a, b)
-    assert (found.low, found.high) == pytest.approx((reference.low, reference.high))
-    assert (found.prompts, found.seeds) == (12, 1)
+def _rate(hits: int, prompts: int) -> np.ndarray:
+    y = np.zeros((1, prompts, 1))
+    y[0, :hits] = 1.0
+    return y
+
+
+def test_two_rates_are_told_apart_by_newcombes_method() -> None:
+    """Newcombe's own example, 56 of 70 and 48 of 80: 0.0524 to 0.3339 by Wilson's intervals; exact ones are wider."""
+    found = independent_difference(_rate(56, 70), _rate(48, 80))
+    left, right = (stats.binomtest(*of).proportion_ci(0.95, "exact") for of in ((56, 70), (48, 80)))
+    low = 0.2 - np.hypot(0.8 - left.low, right.high - 0.6)
+    high = 0.2 + np.hypot(left.high - 0.8, 0.6 - right.low)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=5e-3)  # the t quantile widens by 2 to 4 %
+    assert (found.low, found.high) == pytest.approx((0.0524, 0.3339), abs=0.015)
+    assert (found.prompts, found.seeds) == (70, 1)
+
+
+def test_a_rate_of_one_on_few_prompts_is_not_above_one_of_almost_one() -> None:
+    """64 of 64 leave 5.6 points open (0.025 ** (1 / 64) = 0.944), whatever their variance of 0 says."""
+    almost = np.ones((1, 200, 4))
+    almost[0, :4, 0] = 0.0  # 99.5 %
+    found = independent_difference(np.ones((1, 64, 1)), almost)
+    assert found.low == pytest.approx(0.005 - (1 - 0.025 ** (1 / 64)), abs=3e-3)
+    assert found.low < 0.0 < found.high
+    assert independent_difference(np.ones((1, 64, 1)), _rate(160, 200)).low > 0.1
+
+
+def test_the_same_seeds_on_other_prompts_are_taken_as_they_are() -> None:
+    """Rates of 95, 97 and 98 % against 80 %: three seeds drawn anew could be anywhere, these three are not."""
+    log = np.concatenate([_rate(hits, 64) for hits in (61, 62, 63)])
+    found = independent_difference(log, np.repeat(_rate(160, 200), 3, axis=0))
+    assert found.mean == pytest.approx(62 / 64 - 0.8)
+    assert found.low > 0.08
+    assert found.seeds == 3
+    assert proportion_interval(log).low < 0.8
 
 
 def test_one_seed_has_a_cost_but_no_interval() -> None:
@@ -176,6 +205,24 @@ def test_p_values_are_those_of_the_t_test_with_a_floor() -> None:
     assert p_value(y) == pytest.approx(stats.ttest_1samp(y.ravel(), 0.0).pvalue)
     assert p_value(np.zeros((1, 60, 1))) == 1.0
     assert p_value(np.ones((1, 6, 4))) == pytest.approx(2 * 0.5**6)
+
+
+def test_the_widest_interval_and_the_p_value_are_chosen_at_their_own_level() -> None:
+    """Seeds spread by 0.5 standard errors, prompts by 1, nothing else: crossed, 30 degrees of freedom are left.
+
+    At 5 % the crossed interval is the widest; where the mean is 10 standard errors of the seeds, theirs, with 2.
+    """
+    seeds = np.array([-1.0, 0.0, 1.0]) * 0.5 * np.sqrt(3.0)
+    prompts = np.tile([-1.0, 1.0], 25) * 7.0  # squares sum to 50 * 49, so the mean has the variance 1
+    y = 5.0 + seeds[:, None, None] + prompts[None, :, None]
+    freedom = 1.25**2 / (0.25**2 / 2 + 1.0 / 49)
+    crossed = np.sqrt(1.25)
+    found = mean_interval(y)
+    assert found.high - found.mean == pytest.approx(stats.t.ppf(0.975, freedom) * crossed)
+    assert (spread(y).freedom, spread(y, 0.0005).freedom) == (pytest.approx(freedom), 2.0)
+    assert p_value(y) == pytest.approx(2 * stats.t.sf(10.0, 2))
+    assert 2 * stats.t.sf(5.0 / crossed, freedom) < 0.02 * p_value(y)
+    assert p_value(y - 3.0) == pytest.approx(2 * stats.t.sf(2.0 / crossed, freedom))  # at 8 % the crossed one decides
 
 
 def test_the_smallest_resolved_difference_is_found_with_the_stated_power() -> None:
