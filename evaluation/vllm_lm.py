@@ -1,4 +1,4 @@
-"""A policy answered by vLLM, behind the same lm-eval model as transformers: the same distribution and stop tokens.
+"""Models answered by vLLM: policies behind the same lm-eval model as with transformers, and local judges.
 
 lm-eval's own vLLM model keeps text only and cuts long prompts silently, so vLLM is asked directly, in token ids.
 vLLM lives in an environment of its own (`environment-vllm.yml`); nothing here is imported unless a size asks for it.
@@ -7,6 +7,7 @@ vLLM lives in an environment of its own (`environment-vllm.yml`); nothing here i
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,22 +39,65 @@ def load_vllm() -> Any:
         import vllm
     except ImportError as error:
         raise UserError(
-            f"evaluate.engine is 'vllm', but vllm cannot be imported here ({error}); run with --use-conda, or set "
-            "VLLM_PYTHON to the python of an environment made from environment-vllm.yml"
+            f"'vllm' is asked for, but cannot be imported here ({error}); run with --use-conda, or set VLLM_PYTHON to "
+            "the python of an environment made from environment-vllm.yml"
         ) from error
     return vllm
 
 
-def unserved(policy: str) -> str | None:
-    """Why vLLM cannot answer for a policy (a folder or hub name), None where it can.
+def unserved(model: str) -> str | None:
+    """Why vLLM cannot answer for a model (a folder or hub name), None where it can.
 
-    Raises `UserError` where vllm is not installed or the policy's config cannot be read.
+    Raises `UserError` where vllm is not installed or the model's config cannot be read.
     """
     served = load_vllm().ModelRegistry.get_supported_archs()
-    if (Path(policy) / BUDGET).is_file():
+    if (Path(model) / BUDGET).is_file():
         return "it reads its budget at every token, which vLLM cannot tell it"
-    architectures = _config(policy).architectures or []
+    architectures = read_config(model).architectures or []
     return None if set(architectures) & set(served) else f"vLLM has no model {' or '.join(architectures)}"
+
+
+class Served:
+    """A model behind vLLM, token ids in and token ids out, ended where transformers ends it."""
+
+    def __init__(self, model: str, batch: int, dtype: str, remedy: str, room: int | None = None) -> None:
+        """`batch`: most responses under way at a time; `room`: tokens of context to reserve, all of them where None.
+
+        Raises `UserError` where vLLM cannot load the folder or hub name; it ends with `remedy`.
+        """
+        check_model(model)
+        self.vllm, self.tokenizer = load_vllm(), load_tokenizer(model)
+        self.stops = declared_stops(model, self.tokenizer)
+        try:
+            self.llm = self.vllm.LLM(
+                model=model, dtype=dtype, max_num_seqs=batch, seed=0, trust_remote_code=False, max_model_len=room,
+                skip_tokenizer_init=True, generation_config="vllm",  # prompts, stops and defaults are ours
+                enable_prefix_caching=False,  # a response must not depend on what was answered before it
+                enforce_eager=default_device().type == "cpu",
+            )  # fmt: skip
+        except UNREADABLE as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise UserError(f"vLLM cannot load '{model}': {reason}; {remedy}") from error
+        self.room = int(self.llm.llm_engine.model_config.max_model_len)
+
+    def answers(
+        self, prompts: Sequence[list[int]], longest: int, seeds: Sequence[int | None]
+    ) -> Iterator[tuple[int, list[int]]]:
+        """(place, response) of every prompt, in the order in which they end; greedy where the seed is None."""
+        engine = self.llm.llm_engine
+        for place, (ids, seed) in enumerate(zip(prompts, seeds, strict=True)):
+            engine.add_request(str(place), {"prompt_token_ids": ids}, self.sampling(longest, seed))
+        while engine.has_unfinished_requests():
+            for answer in engine.step():
+                if answer.finished:
+                    yield int(answer.request_id), list(answer.outputs[0].token_ids)
+
+    def sampling(self, longest: int, seed: int | None) -> Any:
+        """vLLM's settings of one response. Without a tokenizer vLLM knows no EOS but those given here."""
+        return self.vllm.SamplingParams(
+            temperature=0.0 if seed is None else 1.0, top_p=1.0, top_k=0, min_p=0.0, max_tokens=longest,
+            stop_token_ids=self.stops, detokenize=False, seed=seed,
+        )  # fmt: skip
 
 
 class VllmLM(RecordingLM):
@@ -62,64 +106,44 @@ class VllmLM(RecordingLM):
     def __init__(self, policy: str, batch: int = 256, seed: int = 0, dtype: str = "float32") -> None:
         """`policy`: folder or hub name. Raises `UserError` where vLLM cannot load it."""
         super().__init__()
-        check_model(policy)
-        self.vllm, self.seed, self.tokenizer = load_vllm(), seed, load_tokenizer(policy)
-        self.stops = declared_stops(policy, self.tokenizer)
-        try:
-            self.engine = self.vllm.LLM(
-                model=policy, dtype=dtype, max_num_seqs=batch, seed=0, trust_remote_code=False,
-                skip_tokenizer_init=True, generation_config="vllm",  # prompts, stops and defaults are ours
-                enable_prefix_caching=False,  # a test set must not depend on what was answered before it
-                enforce_eager=default_device().type == "cpu",
-            )  # fmt: skip
-        except UNREADABLE as error:
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise UserError(f"vLLM cannot load '{policy}': {reason}; set evaluate.engine to transformers") from error
+        self.seed, self.served = seed, Served(policy, batch, dtype, "set evaluate.engine to transformers")
 
     def answer(self, requests: list[Instance]) -> list[Sample]:
         """Responses of one task; each has a seed of its own, from (seed, task, place in the task).
 
         Raises `UserError` where a prompt and its response exceed the model's context.
         """
-        task = str(requests[0].task_name)
+        task, tokenizer = str(requests[0].task_name), self.served.tokenizer
         greedy, longest = decoding(requests[0])
-        ids = {text: encode(self.tokenizer, text) for text in dict.fromkeys(r.args[0] for r in requests)}
+        ids = {text: encode(tokenizer, text) for text in dict.fromkeys(r.args[0] for r in requests)}
         self._check_room(max(map(len, ids.values())) + longest, task)
-        sampling = [self.sampling(task, place, greedy, longest) for place in range(len(requests))]
-        prompts = [{"prompt_token_ids": ids[request.args[0]]} for request in requests]
-        answered = self.engine.generate(prompts, sampling, use_tqdm=False)
-        tokens = [list(answer.outputs[0].token_ids) for answer in answered]
-        texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        return [Sample(task, text, row, row[-1] in self.stops) for text, row in zip(texts, tokens, strict=True)]
-
-    def sampling(self, task: str, place: int, greedy: bool, longest: int) -> Any:
-        """vLLM's settings of one response. Without a tokenizer vLLM knows no EOS but those given here."""
-        return self.vllm.SamplingParams(
-            temperature=0.0 if greedy else 1.0, top_p=1.0, top_k=0, min_p=0.0, max_tokens=longest,
-            stop_token_ids=self.stops, detokenize=False,
-            seed=None if greedy else derive_seed(self.seed, "evaluation", task, place),
-        )  # fmt: skip
+        places = range(len(requests))
+        seeds = [None if greedy else derive_seed(self.seed, "evaluation", task, place) for place in places]
+        answered = dict(self.served.answers([ids[request.args[0]] for request in requests], longest, seeds))
+        tokens = [answered[place] for place in places]
+        texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        return [Sample(task, text, row, row[-1] in self.served.stops) for text, row in zip(texts, tokens, strict=True)]
 
     def _check_room(self, needed: int, task: str) -> None:
-        room = self.engine.llm_engine.model_config.max_model_len
-        if needed > room:
+        if needed > self.served.room:
             raise UserError(
                 f"task '{task}' needs {needed} tokens for its longest prompt and response, but the policy has a "
-                f"context of {room}; lower evaluate.max_new_tokens"
+                f"context of {self.served.room}; lower evaluate.max_new_tokens"
             )
 
 
-def declared_stops(policy: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def declared_stops(model: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """`training.rollout.stop_ids` of a model folder or hub name whose weights vLLM loads."""
     try:
-        declared = GenerationConfig.from_pretrained(policy)
+        declared = GenerationConfig.from_pretrained(model)
     except OSError:  # no such file: transformers too then takes the model's config
-        declared = GenerationConfig.from_model_config(_config(policy))
+        declared = GenerationConfig.from_model_config(read_config(model))
     return stop_ids(SimpleNamespace(generation_config=declared), tokenizer)
 
 
-def _config(policy: str) -> Any:
+def read_config(model: str) -> Any:
+    """The config of a folder or hub name. Raises `UserError` where it cannot be read."""
     try:
-        return AutoConfig.from_pretrained(policy, trust_remote_code=False)
+        return AutoConfig.from_pretrained(model, trust_remote_code=False)
     except UNREADABLE as error:
-        raise UserError(f"no config of a model can be read from '{policy}'; check the path or name") from error
+        raise UserError(f"no config of a model can be read from '{model}'; check the path or name") from error

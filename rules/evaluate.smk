@@ -1,13 +1,22 @@
 # Responses of every policy through lm-eval, and their scores.
-# vLLM has an environment of its own: conda makes it, or VLLM_PYTHON names its python. Scoring stays in the main one.
+# vLLM has an environment of its own: conda makes it, or VLLM_PYTHON names its python. All else stays in the main one.
 VLLM = PLAN.size.evaluate.engine == "vllm"
-if VLLM and DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
+VLLM_JUDGES = {name for name, judge in PLAN.size.judges.items() if judge.local and judge.local.backend == "vllm"}
+VLLM_ASKED = ["evaluate.engine"] * VLLM + [f"judges.{name}.local.backend" for name in sorted(VLLM_JUDGES)]
+if VLLM_ASKED and DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
     if not environ.get("VLLM_PYTHON"):
         raise WorkflowError(
-            f"error: config/{PLAN.name}.yaml: evaluate.engine is 'vllm', which has an environment of its own; set "
+            f"error: config/{PLAN.name}.yaml: {VLLM_ASKED[0]} is 'vllm', which has an environment of its own; set "
             "VLLM_PYTHON to the python of one made from environment-vllm.yml, or run with --use-conda"
         )
-PYTHON = '"${VLLM_PYTHON:-python}"' if VLLM else "python"
+
+
+def environment(vllm):
+    return "../environment-vllm.yml" if vllm else "../environment.yml"
+
+
+def python(vllm):
+    return '"${VLLM_PYTHON:-python}"' if vllm else "python"
 
 
 def policy_option(run):
@@ -31,7 +40,7 @@ rule generate:
     log:
         "results/runs/{run}/{evaluation}/generate.log",
     conda:
-        "../environment-vllm.yml" if VLLM else "../environment.yml"
+        environment(VLLM)
     threads: 1
     resources:
         gpu=1,
@@ -39,7 +48,7 @@ rule generate:
         params=lambda w: as_json(PLAN.evaluation(w.run)[1]),
         policy=lambda w: policy_option(w.run),
         models=lambda w: pretrained(PLAN.runs[w.run].policy),
-        python=PYTHON,
+        python=python(VLLM),
     shell:
         "{params.python} -m study.provenance --out {output.provenance} --code"
         " evaluation=evaluation/generate.py,evaluation/tasks --inputs {input:q} {params.models} --"

@@ -15,7 +15,7 @@ rule judge:
     log:
         f"results/logs/{PLAN.name}-judge-{{judge}}.log",
     conda:
-        "../environment.yml"
+        lambda w: environment(w.judge in VLLM_JUDGES)
     threads: 1
     resources:
         gpu=lambda w: int(PLAN.size.judges[w.judge].local is not None),
@@ -23,8 +23,9 @@ rule judge:
         params=lambda w: as_json(PLAN.judging(w.judge)),
         code=code_hash("evaluation/judge/__main__.py", "evaluation/judge/prompt.md"),
         models=lambda w: pretrained(PLAN.judge_model(w.judge)),
+        python=lambda w: python(w.judge in VLLM_JUDGES),
     shell:
-        "python -m study.provenance --out {output.provenance} --code"
+        "{params.python} -m study.provenance --out {output.provenance} --code"
         " evaluation=evaluation/judge/__main__.py,evaluation/judge/prompt.md --inputs {input:q} {params.models} --"
         " evaluation.judge --params {params.params:q} --runs results/runs --cache results/judge-cache"
         " --out {output.verdicts} 2>&1 | tee {log} >&2"

@@ -13,11 +13,11 @@ from training.schema import Strict
 class LocalJudge(Strict):
     """A model that this process runs: a folder, a hub name, or `<pair>.student` / `<pair>.teacher` of the size."""
 
-    backend: Literal["transformers"] = "transformers"
+    backend: Literal["transformers", "vllm"] = Field("transformers", description="what runs it: docs/judging.md")
     model: str = Field(min_length=1)
     max_new_tokens: int = Field(512, ge=1)
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
-    batch: int = Field(8, ge=1, description="prompts generated at a time")
+    batch: int = Field(8, ge=1, description="replies generated at a time")
 
     def identity(self) -> dict[str, Any]:
         """What a reply depends on, the weights apart."""

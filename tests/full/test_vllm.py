@@ -1,4 +1,4 @@
-"""Generation through the real vLLM against transformers: the same greedy tokens, the same distribution, the same ends.
+"""The real vLLM against transformers: the same greedy tokens, distribution, ends, and replies of a judge.
 
 Collected only where SUITE_VLLM_PYTHON names the python of an environment with vllm, a build for CPUs will do.
 """
@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.stats import chisquare
 
 from evaluation.generate import main
+from evaluation.judge import __main__ as judge
+from evaluation.judge.cache import Cache, key_of
+from evaluation.judge.comparisons import comparisons
+from tests.unit.judged import write_runs
 from tests.unit.tiny_models import tiny_policy, tiny_world
 from training.folders import ROOT
 from training.models import load_policy, load_tokenizer
@@ -135,3 +141,34 @@ def test_sampled_frequencies_are_the_exact_probabilities(folders: tuple[Path, Pa
         assert beyond > 20  # they too have the probability that the policy gives them
         assert found > LEVEL
         assert colder < LEVEL  # a temperature of 0.9 would be seen
+
+
+def test_a_judge_by_vllm_replies_as_by_transformers(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    policy = tmp_path / "policy"
+    shutil.copytree(folders[1], policy)
+    config = json.loads((policy / "config.json").read_text())
+    (policy / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 4096}))
+    local = {"model": str(policy), "max_new_tokens": 24, "dtype": "float32", "batch": 4}
+    runs = write_runs(tmp_path / "runs", prompts=2, seeds=1)
+    said, frames = [], []
+    for backend in ("transformers", "vllm"):
+        job = judge.Job.model_validate(
+            {"name": "near", "local": local | {"backend": backend}, "prompts": 2, "runs": runs}
+        )
+        out, cache = tmp_path / f"{backend}.parquet", tmp_path / "cache"
+        command = ["--params", job.model_dump_json(), "--runs", str(tmp_path / "runs"), "--cache", str(cache)]
+        if backend == "vllm":
+            python = [os.environ["SUITE_VLLM_PYTHON"], "-m", "evaluation.judge"]
+            done = subprocess.run([*python, *command, "--out", str(out)], cwd=ROOT, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr[-2000:]
+        else:
+            judge.main([*command, "--out", str(out)])
+        frames.append(pd.read_parquet(out))
+        prompts = [p for pair in comparisons(job.runs, tmp_path / "runs", 2) for p in judge.prompts_of(pair)]
+        identity = judge.source(job).identity()
+        said.append([Cache(cache).get(key_of(identity, prompt)) for prompt in prompts])
+    print(f"{sum(a == b for a, b in zip(*said, strict=True))} of {len(said[0])} replies are equal")
+    assert len(set(said[0])) > 5
+    assert None not in said[0]
+    assert said[0] == said[1]
+    pd.testing.assert_frame_equal(*frames)

@@ -202,7 +202,7 @@ SERVER = {"url": "http://localhost:8000/v1", "model": "m"}
         ({"j": {"endpoint": {**SERVER, "retry": 3}}}, "unknown key 'judges.j.endpoint.retry'; did you mean 'retries'"),
         ({"j": {"endpoint": {**SERVER, "api_key": "secret"}}}, "unknown key 'judges.j.endpoint.api_key'"),
         ({"j": {"endpoint": {"model": "m"}}}, "'judges.j.endpoint.url' is missing"),
-        ({"j": {"local": {"model": "m", "backend": "vllm"}}}, "'judges.j.local.backend' is 'vllm'"),
+        ({"j": {"local": {"model": "m", "backend": "tgi"}}}, "'judges.j.local.backend' is 'tgi'"),
         ({"j": {"endpoint": {**SERVER, "timeout_s": float("inf")}}}, "'judges.j.endpoint.timeout_s' is inf"),
         ({"j": {"endpoint": SERVER, "prompts": 41}}, "judges.j.prompts is 41, but only 40 questions"),
         ({"../j": {"endpoint": SERVER}}, "judges"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,37 +16,12 @@ from evaluation.generate import main
 from evaluation.vllm_lm import VllmLM, declared_stops, unserved
 from study.plan import make_plan
 from tests.unit.tiny_models import tiny_policy, tiny_world
+from tests.unit.vllm_standin import OTHER_STOP, vllm  # noqa: F401 (a fixture)
 from training.data import derive_seed
 from training.errors import UserError
 from training.model_folder import BUDGET
 from training.models import load_policy, load_tokenizer
 from training.rollout import stop_ids
-
-OTHER_STOP = 5
-
-
-class Engine:
-    """A `vllm.LLM` that answers each prompt with its ids reversed, ended by EOS where the prompt is odd in length."""
-
-    def __init__(self, **settings: Any) -> None:
-        self.settings = settings
-        self.llm_engine = SimpleNamespace(model_config=SimpleNamespace(max_model_len=20))
-
-    def generate(self, prompts: list[dict[str, list[int]]], sampling: list[SimpleNamespace], use_tqdm: bool) -> Any:
-        """One request output per prompt, in their order."""
-        self.asked = sampling
-        rows = [prompt["prompt_token_ids"][::-1] for prompt in prompts]
-        rows = [[*row, OTHER_STOP] if len(row) % 2 else row for row in rows]
-        return [SimpleNamespace(outputs=[SimpleNamespace(token_ids=tuple(row))]) for row in rows]
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module `vllm` with what is used of it."""
-    module = ModuleType("vllm")
-    known = SimpleNamespace(get_supported_archs=lambda: ["LlamaForCausalLM"])
-    vars(module).update(LLM=Engine, SamplingParams=SimpleNamespace, ModelRegistry=known)
-    monkeypatch.setitem(sys.modules, "vllm", module)
 
 
 @pytest.fixture(scope="module")
@@ -65,30 +39,30 @@ def request(task: str, place: int, prompt: str, sampled: bool = True) -> Instanc
                     (task, place, 1))  # fmt: skip
 
 
-@pytest.mark.usefixtures("fake")
+@pytest.mark.usefixtures("vllm")
 def test_the_whole_distribution_is_asked_for_and_nothing_else_of_vllm(policy: Path) -> None:
     lm = VllmLM(str(policy), batch=4, seed=3, dtype="bfloat16")
     chosen = ("dtype", "max_num_seqs", "trust_remote_code", "skip_tokenizer_init", "generation_config")
-    assert [lm.engine.settings[key] for key in chosen] == ["bfloat16", 4, False, True, "vllm"]
+    assert [lm.served.llm.settings[key] for key in chosen] == ["bfloat16", 4, False, True, "vllm"]
     lm.generate_until([request("a_sampled", 0, "Ann has"), request("a_sampled", 0, "Ann has")])
-    first, second = map(vars, lm.engine.asked)
+    first, second = map(vars, lm.served.llm.asked)
     assert first | {"seed": 0} == {
         "temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "max_tokens": 12, "detokenize": False,
         "stop_token_ids": [1, OTHER_STOP], "seed": 0,
     }  # fmt: skip
     assert [first["seed"], second["seed"]] == [derive_seed(3, "evaluation", "a_sampled", place) for place in (0, 1)]
     lm.generate_until([request("a_greedy", 0, "Ann has", sampled=False)])
-    assert (lm.engine.asked[0].temperature, lm.engine.asked[0].seed) == (0.0, None)
+    assert (lm.served.llm.asked[-1].temperature, lm.served.llm.asked[-1].seed) == (0.0, None)
 
 
-@pytest.mark.usefixtures("fake")
+@pytest.mark.usefixtures("vllm")
 def test_the_very_tokens_are_kept_in_request_order(policy: Path) -> None:
     lm = VllmLM(str(policy))
     texts = lm.generate_until([request("a_sampled", 0, "Ann has 3"), request("a_sampled", 1, "3 pens")])
-    ids = [lm.tokenizer(text)["input_ids"][::-1] for text in ("Ann has 3", "3 pens")]
+    ids = [lm.served.tokenizer(text)["input_ids"][::-1] for text in ("Ann has 3", "3 pens")]
     assert [sample.tokens for sample in lm.samples] == [[*ids[0], OTHER_STOP], ids[1]]
     assert [sample.finished for sample in lm.samples] == [True, False]
-    assert texts == lm.tokenizer.batch_decode([sample.tokens for sample in lm.samples], skip_special_tokens=True)
+    assert texts == lm.served.tokenizer.batch_decode([sample.tokens for sample in lm.samples], skip_special_tokens=True)
 
 
 def test_a_policy_ends_where_transformers_ends_it(policy: Path, tmp_path: Path) -> None:
@@ -99,13 +73,13 @@ def test_a_policy_ends_where_transformers_ends_it(policy: Path, tmp_path: Path) 
         assert declared_stops(str(folder), tokenizer) == stop_ids(load_policy(folder), tokenizer) == expected
 
 
-@pytest.mark.usefixtures("fake")
+@pytest.mark.usefixtures("vllm")
 def test_a_response_beyond_the_context_is_refused(policy: Path) -> None:
     with pytest.raises(UserError, match=r"needs 21 tokens .* a context of 20; lower evaluate\.max_new_tokens"):
         VllmLM(str(policy)).generate_until([request("a_sampled", 0, " ".join(["pens"] * 9))])
 
 
-@pytest.mark.usefixtures("fake")
+@pytest.mark.usefixtures("vllm")
 def test_a_policy_that_vllm_cannot_load_is_one_sentence(policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(**settings: Any) -> None:
         raise ValueError("no room\nfor the cache")
@@ -121,7 +95,7 @@ def test_without_vllm_one_sentence_says_what_to_do(policy: Path, monkeypatch: py
         unserved(str(policy))
 
 
-@pytest.mark.usefixtures("fake")
+@pytest.mark.usefixtures("vllm")
 def test_an_unknown_architecture_is_left_to_transformers(policy: Path, tmp_path: Path) -> None:
     assert unserved(str(policy)) is None
     config = json.loads((policy / "config.json").read_text()) | {"architectures": ["Strange"]}
@@ -129,7 +103,7 @@ def test_an_unknown_architecture_is_left_to_transformers(policy: Path, tmp_path:
     assert unserved(str(tmp_path)) == "vLLM has no model Strange"
 
 
-@pytest.mark.usefixtures("fake")
+@pytest.mark.usefixtures("vllm")
 def test_a_policy_that_reads_its_budget_is_left_to_transformers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
