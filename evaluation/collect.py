@@ -2,7 +2,8 @@
 
     python -m evaluation.collect --params size.json --runs results/runs --out results/collected/<size>
 
-`--params` names the runs and describes the pairs. Written: `runs.json` (the same with each run's status),
+`--params` names the runs and describes the pairs. Written: `runs.json` (the same with each run's status and what it
+was made with),
 `scores.parquet` (long: one row per run, response and metric), `curves.parquet`, `costs.parquet` and, where language
 models judged (`--verdicts` names what evaluation.judge wrote, best judge first), `verdicts.parquet`. A run that
 failed or is not there becomes a gap with its reason; it never stops the others. Same input, same bytes.
@@ -35,6 +36,7 @@ COSTS = [
     "wall_s", "generate_s", "teacher_s", "student_s", "prompts", "tokens_generated", "student_tokens",
     "teacher_tokens", "flops", "peak_memory_bytes", "steps",
 ]  # fmt: skip
+RECORDS = {"trained": "provenance.json", "scored": "score.provenance.json"}  # of study.provenance
 TEXT = {"run", "test", "decoding", "prompt", "metric"}
 WHOLE = {"sample", "step", "response"}
 
@@ -93,7 +95,8 @@ def main(argv: list[str] | None = None) -> None:
     for entry, run in zip(collection.runs, gathered, strict=True):
         if run.status != "ok":
             print(f"{entry.label}, seed {entry.seed} ({entry.run}): {run.status}, {run.why}", flush=True)
-    write(collection, thresholds, gathered, given.out)
+    made = [made_with(entry, given.runs / entry.run) for entry in collection.runs]
+    write(collection, thresholds, gathered, made, given.out)
     if given.verdicts:
         read_verdicts(given.verdicts).to_parquet(given.out / VERDICTS, index=False)
 
@@ -111,6 +114,24 @@ def gather(entry: Entry, folder: Path) -> Gathered:
                         _costs(folder / "cost.json", entry.run))  # fmt: skip
     except GapError as gap:
         return Gathered("missing", str(gap))
+
+
+def made_with(entry: Entry, folder: Path) -> list[tuple[str, str]]:
+    """(job, software and processor) of a run's training and scoring, as they recorded it.
+
+    A control is no model's. Without a readable record there is nothing to say, which is no gap.
+    """
+    found = []
+    for job, name in RECORDS.items():
+        try:
+            record = _json(folder / (entry.evaluation if job == "scored" else "") / name)
+        except GapError:
+            continue
+        software, machine = record.get("software", {}), record.get("machine", {})
+        on = [f"{key} {software[key]}" for key in ("torch", "transformers") if key in software]
+        on += [machine[key] for key in ("kernels", "device") if key in machine]
+        found.append((job, ", ".join(on)))
+    return [] if entry.kind == "control" else found
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -194,14 +215,17 @@ def threshold(given: Any, pair: str) -> dict[str, Any]:
     return value
 
 
-def write(collection: Collection, thresholds: dict[str, dict[str, Any]], gathered: list[Gathered], out: Path) -> None:
+def write(
+    collection: Collection, thresholds: dict[str, dict[str, Any]], gathered: list[Gathered],
+    made: list[list[tuple[str, str]]], out: Path,
+) -> None:  # fmt: skip
     """The four files of a collected size."""
     described = collection.model_dump()
     for name, pair in described["pairs"].items():
         pair["threshold"] = thresholds[name]
     described["runs"] = [
-        {**run, "status": found.status, "why": found.why}
-        for run, found in zip(described["runs"], gathered, strict=True)
+        {**run, "status": found.status, "why": found.why, "made": with_}
+        for run, found, with_ in zip(described["runs"], gathered, made, strict=True)
     ]
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(described, ensure_ascii=False, indent=1) + "\n"

@@ -80,6 +80,7 @@ class Run(_Entry):
     why: str | None = None
     order: int
     evaluation: str = ""  # folder below the run's that holds its samples; "" for the run's own
+    made: tuple[tuple[str, str], ...] = ()  # job, and with what software and processor, where it is known
 
     @property
     def name(self) -> str:

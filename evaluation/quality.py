@@ -6,6 +6,7 @@ left open. Notes: seen, and small. The bounds that tell a warning from a note ar
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from evaluation import measures, sources
 from evaluation.captions import in_percent
+from evaluation.collect import RECORDS
 from evaluation.collected import Collected, Pair, Row, Test
 from evaluation.controls import checks
 from evaluation.statistics import Array, Estimate, independent_difference, mean_interval, not_negative
@@ -39,7 +41,7 @@ class Finding:
 
 def findings(size: Collected, tables: Sequence[Table] = ()) -> list[Finding]:
     """Everything found, worst first. `tables` are the tables made of the size, for the verdicts they leave open."""
-    found = [*_runs(size), *_undecided(tables)]
+    found = [*_runs(size), *_made(size), *_undecided(tables)]
     for name, pair in size.pairs.items():
         rows = [row for row in size.rows(name, "method", "reference") if row.finished]
         found += [*_controls(size, name), *_monitored(size, name, pair, rows)]
@@ -56,6 +58,16 @@ def _runs(size: Collected) -> Iterator[Finding]:
         if run.status != "ok":
             what = f"{run.name}, seed {run.seed}: {run.status}, {run.why or 'no reason was recorded'}."
             yield Finding(ERROR, run.pair, what, (run.run,))
+
+
+def _made(size: Collected) -> Iterator[Finding]:
+    """Whether runs that are compared were made with the same software and kernels; other ones round otherwise."""
+    for job in RECORDS:
+        known = Counter(made for run in size.runs if run.status == "ok" for what, made in run.made if what == job)
+        if len(known) > 1:
+            listed = "; ".join(f"{made}: {count}" for made, count in known.most_common())
+            what = f"Runs that were not {job} alike, so that rows may differ for that alone ({listed})."
+            yield Finding(WARNING, "all pairs", what)
 
 
 def _controls(size: Collected, pair: str) -> Iterator[Finding]:

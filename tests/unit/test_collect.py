@@ -49,6 +49,21 @@ def collect(tmp_path, *runs, out="out", **pair):
     return index, *(pd.read_parquet(folder / name) for name in FILES[1:])
 
 
+def test_what_a_run_was_made_with_is_passed_on(tmp_path):
+    folder = make_run(tmp_path / "runs" / "a", evaluation="eval")
+    record = {
+        "software": {"torch": "2", "transformers": "5", "numpy": "1"},
+        "machine": {"kernels": "AVX2", "device": "cpu"},
+    }
+    (folder / "provenance.json").write_text(json.dumps(record))
+    (folder / "eval" / "score.provenance.json").write_text(json.dumps({**record, "machine": {"device": "H100"}}))
+    make_run(tmp_path / "runs" / "b")
+    (tmp_path / "runs" / "b" / "provenance.json").write_text("{")
+    made = [run["made"] for run in collect(tmp_path, entry("a", evaluation="eval"), entry("b"))[0]["runs"]]
+    with_ = "torch 2, transformers 5"
+    assert made == [[["trained", f"{with_}, AVX2, cpu"], ["scored", f"{with_}, H100"]], []]
+
+
 def test_a_run_becomes_long_rows_curves_and_costs(tmp_path):
     make_run(tmp_path / "runs" / "a")
     index, long, curves, costs = collect(tmp_path, entry("a"))

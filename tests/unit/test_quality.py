@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,21 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def size(built: Path) -> Collected:
     return read(built / "collected")
+
+
+def test_runs_that_were_not_made_alike_are_a_warning(built: Path, tmp_path: Path) -> None:
+    shutil.copytree(built / "collected", tmp_path / "mixed")
+    index = json.loads((tmp_path / "mixed" / "runs.json").read_text(encoding="utf-8"))
+    finished = [run for run in index["runs"] if run["status"] == "ok"]
+    for place, run in enumerate(finished):
+        run["made"] = [("trained", "torch 2" if place else "torch 3"), ("scored", "torch 2")]
+    (tmp_path / "mixed" / "runs.json").write_text(json.dumps(index), encoding="utf-8")
+    (found,) = (one for one in quality.findings(read(tmp_path / "mixed")) if "alike" in one.what)
+    assert found.severity == quality.WARNING
+    assert (
+        f"not trained alike, so that rows may differ for that alone (torch 2: {len(finished) - 1}; torch 3: 1)"
+        in found.what
+    )
 
 
 def test_every_form_of_every_table_ends_with_its_runs(built: Path) -> None:
