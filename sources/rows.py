@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -14,6 +15,14 @@ from training.errors import UserError
 
 REMEDY = "give a folder of local copies with `make tables SIZE=<size> DATA_ROOT=<folder>` (setting `data.root`)"
 PATIENCE_S = 10.0
+
+
+def endpoint() -> str:
+    """The hub's address; `UserError` where HF_ENDPOINT is none."""
+    given = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    if not re.fullmatch(r"https?://[^\s/:]+(:\d+)?(/\S*)?", given):
+        raise UserError(f"HF_ENDPOINT is {given!r}, but must be an address such as https://huggingface.co; correct it")
+    return given
 
 
 def check(name: str, split: str, root: str | None) -> None:
@@ -32,14 +41,14 @@ def check(name: str, split: str, root: str | None) -> None:
     repository = CATALOGUE[name].hub
     if (Path(HF_HUB_CACHE) / f"datasets--{repository.replace('/', '--')}").is_dir():
         return
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    hub = endpoint()
     try:
-        with urllib.request.urlopen(f"{endpoint}/api/datasets/{repository}", timeout=PATIENCE_S):
+        with urllib.request.urlopen(f"{hub}/api/datasets/{repository}", timeout=PATIENCE_S):
             return
     except urllib.error.HTTPError:
         return  # the hub answers; what it thinks of the data set, reading it will tell
-    except (OSError, ValueError) as error:  # no answer, or HF_ENDPOINT is no address
-        raise UserError(f"data set '{name}' is not here, and {endpoint} is out of reach ({error}); {REMEDY}") from error
+    except OSError as error:
+        raise UserError(f"data set '{name}' is not here, and {hub} is out of reach ({error}); {REMEDY}") from error
 
 
 def read_rows(name: str, split: str, root: str | None) -> list[Row]:

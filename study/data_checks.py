@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sources.catalogue import CATALOGUE
-from sources.rows import check, read_rows
+from sources.rows import check, endpoint, read_rows
 from sources.settings import ProblemData
 from study.config import Pair
 from study.estimates import PROMPT
-from study.facts import Facts, endpoint
+from study.facts import Facts
 from study.pair_checks import Finding, Prompts
 from training.errors import UserError
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sources.architectures import Config, published
+from sources.rows import endpoint
 from study.config import ModelSource
 from study.vocabulary import Vocabulary, made_here, read_vocabulary
 from training.errors import UserError
@@ -107,14 +107,6 @@ def _reachable() -> bool:
             return True
     except OSError:
         return False
-
-
-def endpoint() -> str:
-    """The hub's address; `UserError` where HF_ENDPOINT is none."""
-    given = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    if not re.fullmatch(r"https?://[^\s/:]+(:\d+)?(/\S*)?", given):
-        raise UserError(f"HF_ENDPOINT is {given!r}, but must be an address such as https://huggingface.co; correct it")
-    return given
 
 
 def _offline(name: str, found: Facts) -> str:

@@ -11,6 +11,7 @@ import yaml
 from study.config import Size
 from study.estimates import HOUR, Device, fine_tuning_s, generate_s, score_s, update_s
 from study.facts import Facts
+from study.forecast import DURATIONS
 from study.pair_checks import Prompts
 from study.plan import CONTROLS
 from training.errors import UserError, nearest
@@ -18,7 +19,6 @@ from training.folders import find_folders
 from training.json_files import read_object
 from training.settings import TrainSettings
 
-DURATIONS = Path(__file__).with_name("durations.yaml")
 # As published, to count epochs in updates; of SVAMP what `sources.catalogue` leaves to training.
 TRAINING_PROBLEMS = {"gsm8k": 7473, "math": 7500, "svamp": 800, "reasoning_gym": 4080}
 _folders = cache(find_folders)  # read once: each look costs a third of a second
@@ -152,7 +152,6 @@ def _stated_s(size: Size, name: str, models: tuple[Facts, Facts], prompt: Prompt
     tests, policies = len(pair.tests), sum(trained_rows(size).values()) * len(size.seeds_of(name)) + 1
     generate = policies * generate_s(student, tests, evaluate, device) + generate_s(teacher, tests, evaluate, device)
     score = (policies + 1) * score_s(student, teacher, tests, evaluate, device, prompt.mean)
-
     tuned = ((student, pair.student.smollm2), (teacher, pair.teacher.smollm2))
     model = sum(fine_tuning_s(config, recipe, prompt.mean, device) for config, recipe in tuned if recipe)
     return {"generate": generate, "score": score, **({"model": model} if model else {})}

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from importlib.util import find_spec
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +80,17 @@ def test_where_there_is_a_card_jobs_take_turns_on_it(
     assert f'Provided resources: gpu=Resource("gpu", {cards})' in done.stderr
 
 
-@pytest.mark.skipif(not find_spec("snakemake_executor_plugin_slurm"), reason="requirements-slurm.lock is not installed")
 def test_a_card_of_the_waiting_node_limits_no_job_of_slurm(copy: Path, with_card: dict[str, str]) -> None:
+    """Slurm's plugin lies beside the environment: within it every start of Snakemake would load it."""
+    asked = ("--no-deps", "--target", "plugins", "-r", "requirements-slurm.lock")
+    installed = run_in(copy, sys.executable, "-m", "pip", "install", "--quiet", *asked)
+    assert installed.returncode == 0, installed.stderr[-2000:]
     size = yaml.safe_load((copy / "config" / "smoke.yaml").read_text())
     size["train"]["processes"] = 2
     (copy / "config" / "two.yaml").write_text(yaml.safe_dump(size))
     options = ("--workflow-profile", "profiles/slurm", "--dry-run", "--forceall", "--config", "size=two")
-    done = run_in(copy, "snakemake", *options, "--", "results/tables", variables=with_card)
+    variables = {**with_card, "PYTHONPATH": str(copy / "plugins")}
+    done = run_in(copy, "snakemake", *options, "--", "results/tables", variables=variables)
     assert done.returncode == 0, done.stderr[-2000:]
     trained = re.findall(r"^rule train:\n(?:    .*\n)*?    resources: .*gpu=(\d)", done.stdout + done.stderr, re.M)
     assert len(trained) >= 5
