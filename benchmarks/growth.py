@@ -1,4 +1,8 @@
-"""(f) How cost grows: of an update with response length and vocabulary, of a study with methods and seeds."""
+"""(f) How cost grows: of an update with response length and vocabulary, of a study with methods and seeds.
+
+Updates are measured. A study's seconds are reckoned: the jobs that Snakemake counts, each as long as the median of its
+rule was when the size `micro` was measured (study/durations.yaml).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ import yaml
 from benchmarks.page import Row
 from benchmarks.pairs import MICRO, Shape, budget, llama, our_trainer
 from benchmarks.timing import Bench, alternate
-from study.forecast import TARGETS, jobs
+from study.forecast import TARGETS, jobs, seconds
 from training.errors import UserError
 from training.folders import ROOT
 from training.yaml_files import read_yaml
@@ -28,7 +32,7 @@ NOT_COPIED = shutil.ignore_patterns(".*", "results", "__pycache__")
 
 
 def measure(bench: Bench) -> list[Row]:
-    """Updates of `cmdp`, each size over the smallest within a round; then the jobs of studies."""
+    """Updates of `cmdp`, each size over the smallest within a round; then whole studies."""
     cut = 2 if bench.quick else None
     lengths = {str(n): replace(MICRO, length=n) for n in LENGTHS[:cut]}
     vocabularies = {f"{n:,}": replace(MICRO, vocabulary=n, length=32) for n in VOCABULARIES[:cut]}
@@ -52,7 +56,7 @@ def updates(what: str, shapes: dict[str, Shape], bench: Bench) -> list[Row]:
 
 
 def studies() -> list[Row]:
-    """Jobs of the size `micro` with more seeds and with more of its methods, as Snakemake counts them."""
+    """Seconds of the jobs of the size `micro` with more seeds and with more of its methods."""
     base = read_yaml(ROOT / "config" / "micro.yaml")
     base.pop("ablations", None)
     names = list(base["methods"])
@@ -64,15 +68,17 @@ def studies() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
         shutil.copytree(ROOT, tree, ignore=NOT_COPIED)
-        return [*_counted("seeds", seeds, tree), *_counted("methods", methods, tree)]
+        return [*_reckoned("seeds", seeds, tree), *_reckoned("methods", methods, tree)]
 
 
-def _counted(what: str, sizes: dict[str, dict[str, Any]], tree: Path) -> list[Row]:
-    numbers = {name: float(sum(_dry_run(tree, size).values())) for name, size in sizes.items()}
-    first, *others = numbers
+def _reckoned(what: str, sizes: dict[str, dict[str, Any]], tree: Path) -> list[Row]:
+    each = {rule: one for rule, (one, _) in seconds("micro", [], tree).items()}
+    counts = {name: _dry_run(tree, size) for name, size in sizes.items()}
+    spent = {name: sum(n * each.get(rule, 0.0) for rule, n in found.items()) for name, found in counts.items()}
+    first, *others = spent
     return [
-        Row({"jobs of a study, by": what, "from": first, "to": name, "jobs": f"{numbers[name]:.0f}"},
-            [(numbers[name], numbers[first])], unit="jobs", exact=True)
+        Row({"a study, by": what, "from": first, "to": name, "jobs": f"{sum(counts[name].values())}"},
+            [(spent[name], spent[first])], exact=True)
         for name in others
     ]  # fmt: skip
 

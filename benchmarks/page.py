@@ -23,7 +23,7 @@ from training.files import write_whole
 class Row:
     """One comparison: what it is of, the two sides' values by round, and the most that their ratio should be.
 
-    `exact` values are counted, not measured: their ratio has no interval. `more` are further columns.
+    `exact` values are reckoned, not measured: their ratio has no interval. `more` are further columns.
     """
 
     labels: dict[str, str]
@@ -41,12 +41,12 @@ class Row:
     def cells(self) -> dict[str, str]:
         """The row's columns by title."""
         found = self.ratio
-        counted = self.exact or found.n == 1
-        interval = "" if counted else f" [{found.low:.2f}, {found.high:.2f}]"
+        alone = self.exact or found.n == 1
+        interval = "" if alone else f" [{found.low:.2f}, {found.high:.2f}]"
         cells = {**self.labels, "ratio": f"{found.median:.2f}{interval}"}
         if self.target is not None:
             cells["target"] = f"≤ {self.target:g}: {self.verdict()}"
-        return {**cells, **self.more, "n": "counted" if self.exact else str(found.n)}
+        return {**cells, **self.more, "n": "reckoned" if self.exact else str(found.n)}
 
     def verdict(self) -> str:
         """Whether the target is met: by the whole interval, by the median alone, or not."""

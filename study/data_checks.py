@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from sources.catalogue import CATALOGUE
@@ -74,18 +76,21 @@ def prompt_lengths(pair: Pair, student: Facts, root: str | None) -> Prompts:
     if problems is None:
         return Prompts(PROMPT, PROMPT, PROMPT, "a guess")
     known = {(data, split): _texts(data, split, root or problems.root) for data, split in _wanted(problems)}
-    training, texts = known[problems.train, "train"], [text for found in known.values() for text in found]
-    if not texts:
+    absent = [f"{data} ({split})" for (data, split), found in known.items() if not found]
+    training = known.pop((problems.train, "train"))
+    lengths, (dense, usual), how = _lengths([*training, *chain.from_iterable(known.values())], student.tokenizer)
+    if not lengths:
         return Prompts(PROMPT, PROMPT, PROMPT, "a guess, no problems being here to be read")
-    if problems.longest is not None:
-        room = problems.longest + len(CATALOGUE[problems.train].template)
-        training = [text for text in training if len(text) <= room]
-    longest, mean, how = _measured(texts, student.tokenizer)
-    trained = _measured(training, student.tokenizer)[0] if training else PROMPT
-    if absent := [f"{data} ({split})" for (data, split), found in known.items() if not found]:
+    room = (problems.longest or math.inf) + len(CATALOGUE[problems.train].template)
+    trained = [n for n, text in zip(lengths, training, strict=False) if len(text) <= room]
+    # A test set that is not here may well ask what is left out of training.
+    used = lengths if absent else trained + lengths[len(training) :]
+    longest = max(used) // dense + TEMPLATE
+    if absent:
         how += f"; {', '.join(absent)} not here, so at least {PROMPT} allowed"
         longest = max(longest, PROMPT)
-    return Prompts(longest, trained, mean, how)
+    in_training = max(trained) // dense + TEMPLATE if trained else PROMPT
+    return Prompts(longest, in_training, sum(used) / len(used) / usual + TEMPLATE, how)
 
 
 def _texts(data: str, split: str, root: str | None) -> list[str]:
@@ -100,16 +105,12 @@ def _texts(data: str, split: str, root: str | None) -> list[str]:
         return []  # what is wrong with it, writing the data will say
 
 
-def _measured(texts: list[str], tokenizer: Path | None) -> tuple[int, float, str]:
-    """Longest and mean tokens, and how they were counted."""
+def _lengths(texts: list[str], tokenizer: Path | None) -> tuple[list[int], tuple[int, int], str]:
+    """Lengths of texts, how many of their units are a token (at the densest, usually), and how they were counted."""
     if tokenizer is None:
-        longest, mean = max(map(len, texts)) / DENSE, sum(map(len, texts)) / len(texts) / USUAL
-        return (
-            round(longest) + TEMPLATE,
-            mean + TEMPLATE,
-            f"at {DENSE} and {USUAL} characters a token, no tokenizer in reach",
-        )
+        how = f"at {DENSE} and {USUAL} characters a token, no tokenizer in reach"
+        return list(map(len, texts)), (DENSE, USUAL), how
     from tokenizers import Tokenizer
 
-    counts = [len(found.ids) for found in Tokenizer.from_file(str(tokenizer)).encode_batch(texts)]
-    return max(counts) + TEMPLATE, sum(counts) / len(counts) + TEMPLATE, "by the student's tokenizer"
+    found = Tokenizer.from_file(str(tokenizer)).encode_batch(texts)
+    return [len(one.ids) for one in found], (1, 1), "by the student's tokenizer"

@@ -143,10 +143,15 @@ def test_prompts_are_measured_where_they_lie(tmp_path: Path) -> None:
     assert 1000 < found.longest < 1100
     assert "by the student's tokenizer" in found.source
     assert pair.data.problems is not None
-    shorter = pair.data.problems.model_copy(update={"longest": 100})
+    shorter = pair.data.problems.model_copy(update={"longest": 100, "tests": {"gsm8k": None}})
     cut = pair.model_copy(update={"data": pair.data.model_copy(update={"problems": shorter})})
     left_out = prompt_lengths(cut, of(QWEN), str(tmp_path))
-    assert (left_out.longest, left_out.training < 200) == (prompt_lengths(pair, of(QWEN), str(tmp_path)).longest, True)
+    assert left_out.training < 200  # its other question alone
+    assert 2000 < left_out.longest < 2200  # the test file is not here, and may have such a question
+    (tmp_path / "gsm8k" / "test.jsonl").write_text(json.dumps({**rows[1], "question": "why " * 400}))
+    tested = prompt_lengths(cut, of(QWEN), str(tmp_path))
+    assert 800 < tested.longest < 1000
+    assert tested.training == left_out.training
 
 
 def test_every_data_set_has_a_licence() -> None:
