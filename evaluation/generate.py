@@ -48,6 +48,7 @@ class Generation(Strict):
     dtype: Literal["float32", "bfloat16"] = "float32"
     engine: Literal["transformers", "vllm"] = "transformers"
     control: Literal["answer_key", "always_wrong"] | None = None
+    ends_of: str | None = Field(None, description="model whose ends end responses too: an untrained student's teacher")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -124,16 +125,20 @@ def _model(params: Generation, policy: str | None) -> RecordingLM:
     if params.control == "always_wrong":
         return AlwaysWrongLM()
     from training.models import load_policy, load_tokenizer
+    from training.stops import declared_stops, share_stops
 
     assert policy is not None
+    ends = declared_stops(params.ends_of, load_tokenizer(params.ends_of)) if params.ends_of else []
     if params.engine == "vllm":
         from evaluation.vllm_lm import VllmLM, unserved
 
         reason = unserved(policy)
         if reason is None:
-            return VllmLM(policy, params.batch, params.seed, params.dtype)
+            return VllmLM(policy, params.batch, params.seed, params.dtype, ends)
         print(f"{policy}: {reason}; transformers generates its responses", flush=True)
-    return PolicyLM(load_policy(policy, params.dtype), load_tokenizer(policy), params.batch, params.seed)
+    model, tokenizer = load_policy(policy, params.dtype), load_tokenizer(policy)
+    share_stops(model, tokenizer, ends)
+    return PolicyLM(model, tokenizer, params.batch, params.seed)
 
 
 def sample_rows(

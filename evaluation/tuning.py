@@ -4,8 +4,9 @@
 
 Each row of the study is judged by the objective it itself maximises, on the monitor's validation prompts (no test
 prompt is touched), at the last quarter of the updates: GRPO by the reward, GKD and Mini-LLM by minus the KL, the
-soft Lagrangian by reward - λ KL, CMDP by its modified reward. `method.yaml` names the objective. What wins is
-written into the study's config by hand; this table says why.
+soft Lagrangian by reward - λ KL, CMDP by its modified reward under its own constraint. `method.yaml` names the
+objective; where the monitor cannot tell it, no rate is starred. What wins is written into the study's config by hand;
+this table says why.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ from training.json_files import read_object, read_rows
 from training.schema import read_params
 
 LAST_SHARE = 0.25
+MEASURED = ("reward", "kl_mean", "kl_sum", "kl_prefix")
 AGAIN = "train the run again"
 TITLE = "Learning rates"
 CAPTION = (
     "Objective of each row on validation prompts, mean over the last quarter of the updates, with 95 % interval over "
     "prompts; one training seed that the study does not use. Reward and KL are of the same responses. Higher is "
-    "better; the best rate of a row is starred."
+    "better; the best rate of a row is starred. A row without an objective maximises what the monitor does not measure."
 )
 COLUMNS = (
     Column("objective", "Objective", "", 3),
@@ -41,28 +43,38 @@ COLUMNS = (
 
 
 def last_quarter(curves: Path) -> dict[str, Array]:
-    """Reward and KL of the monitor's last measurements, each `(1, prompts, measurements)`."""
-    rows = read_rows(curves, {"step": int, "reward": list, "kl_mean": list}, AGAIN)
+    """Reward and costs of the monitor's last measurements, each `(1, prompts, measurements)`."""
+    rows = read_rows(curves, {"step": int, **dict.fromkeys(MEASURED, list)}, AGAIN)
     last = rows[-1]["step"]
     late = [row for row in rows if row["step"] > (1 - LAST_SHARE) * last]
-    keys = {"reward": "reward", "kl": "kl_mean"}
-    return {name: np.array([row[key] for row in late]).T[None] for name, key in keys.items()}
+    return {name: np.array([row[name] for row in late]).T[None] for name in MEASURED}
 
 
-def objective(kind: str, settings: dict[str, Any], measured: dict[str, Array], d: float) -> Array:
-    """What a method maximises, for each response: `reward`, `kl` (minus it), `lagrangian` or `modified`."""
-    reward, kl = measured["reward"], measured["kl"]
+def objective(kind: str, settings: dict[str, Any], measured: dict[str, Array], d: float) -> Array | None:
+    """What a method maximises, for each response: `reward`, `kl` (minus it), `lagrangian` or `modified`; None unknown.
+
+    `modified`: the reward where the cost of the method's reading is within `d`, else -(n + φ), φ of its setting `phi`
+    (without one 0, as in Sauté). The monitor keeps no last token's KL, which `phi: last` grades by, and no number of
+    tokens beyond d, which `penalty: each` charges.
+    """
+    reward, kl, phi = measured["reward"], measured["kl_mean"], settings.get("phi", "none")
+    if kind == "none" or (kind == "modified" and (phi == "last" or settings.get("penalty") == "each")):
+        return None
     if kind == "reward":
         return reward
     if kind == "kl":
         return -kl
     if kind == "lagrangian":
         return reward - settings["lambda"] * kl
-    return np.where(kl <= d, reward, -(settings["n"] + kl))
+    within = measured[f"kl_{settings.get('constraint', 'mean')}"] <= d
+    return np.where(within, reward, -(settings["n"] + (kl if phi == "mean" else 0.0)))
 
 
-def line(run: dict[str, Any], runs: Path, d: float) -> tuple[str, Line, float]:
-    """A run's row of settings, its line in the table, and its objective's mean (minus infinity if it failed)."""
+def line(run: dict[str, Any], runs: Path, threshold: Path) -> tuple[str, Line, float]:
+    """A run's row of settings, its line in the table, and its objective's mean (minus infinity where there is none).
+
+    `threshold`: the file of its pair's; a run that was trained under another has that one beside it.
+    """
     record = read_object(runs / run["run"] / "run.json", {"status": str}, AGAIN)
     shown = [part for part in run["setting"].split(", ") if part and not part.startswith("lr=")]
     name = " ".join([run["label"], *shown])
@@ -70,22 +82,23 @@ def line(run: dict[str, Any], runs: Path, d: float) -> tuple[str, Line, float]:
     if record["status"] != "ok":
         return name, Line(rate, gap=f"failed: {record['why']}", runs=(run["run"],)), -np.inf
     measured = last_quarter(runs / run["run"] / "curves.jsonl")
-    found: Estimate = mean_interval(objective(run["objective"], record["settings"], measured, d))
+    own = record.get("inputs", {}).get("threshold")
+    d = read_object(threshold.with_name(f"{own}.json") if own else threshold, {"d": float}, "run study.threshold")["d"]
     cells: dict[str, Cell] = {
-        "objective": found,
         "reward": mean_interval(measured["reward"]).scaled(100.0),
-        "kl": mean_interval(measured["kl"]),
+        "kl": mean_interval(measured["kl_mean"]),
     }
-    return name, Line(rate, cells, runs=(run["run"],)), found.mean
+    values = objective(run["objective"], record["settings"], measured, d)
+    if values is None:
+        return name, Line(rate, cells, runs=(run["run"],)), -np.inf
+    found: Estimate = mean_interval(values)
+    return name, Line(rate, {"objective": found, **cells}, runs=(run["run"],)), found.mean
 
 
 def table(params: dict[str, Any], runs: Path) -> Table:
     """All rates of all rows, the best of each row starred."""
     groups: dict[str, list[tuple[Line, float]]] = {}
-    thresholds = {
-        n: read_object(Path(p["threshold"]), {"d": float}, "run study.threshold")["d"]
-        for n, p in params["pairs"].items()
-    }
+    thresholds = {name: Path(pair["threshold"]) for name, pair in params["pairs"].items()}
     for run in params["runs"]:
         if run["trained"]:
             name, made, value = line(run, runs, thresholds[run["pair"]])

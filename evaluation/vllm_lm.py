@@ -7,13 +7,11 @@ vLLM lives in an environment of its own (`environment-vllm.yml`); nothing here i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from lm_eval.api.instance import Instance
-from transformers import AutoConfig, GenerationConfig, PreTrainedTokenizerBase
 
 from evaluation.policy_lm import RecordingLM, Sample, decoding
 from training.data import derive_seed
@@ -21,7 +19,7 @@ from training.errors import UserError
 from training.model_folder import BUDGET, check_model
 from training.models import UNREADABLE, default_device, load_tokenizer
 from training.prompt import encode
-from training.rollout import stop_ids
+from training.stops import declared_stops, read_config
 
 # One process, so that batches come about in the same way every time; no usage statistics, no log of its own; and on a
 # CPU a small cache (GiB) in place of nearly all of the memory.
@@ -60,14 +58,18 @@ def unserved(model: str) -> str | None:
 class Served:
     """A model behind vLLM, token ids in and token ids out, ended where transformers ends it."""
 
-    def __init__(self, model: str, batch: int, dtype: str, remedy: str, room: int | None = None) -> None:
+    def __init__(
+        self, model: str, batch: int, dtype: str, remedy: str, room: int | None = None, ends: Iterable[int] = ()
+    ) -> None:
         """`batch`: most responses under way at a time; `room`: tokens of context to reserve, all of them where None.
+
+        `ends`: tokens that end a response beside the model's own.
 
         Raises `UserError` where vLLM cannot load the folder or hub name; it ends with `remedy`.
         """
         check_model(model)
         self.vllm, self.tokenizer = load_vllm(), load_tokenizer(model)
-        self.stops = declared_stops(model, self.tokenizer)
+        self.stops = sorted({*declared_stops(model, self.tokenizer), *ends})
         try:
             self.llm = self.vllm.LLM(
                 model=model, dtype=dtype, max_num_seqs=batch, seed=0, trust_remote_code=False, max_model_len=room,
@@ -103,10 +105,12 @@ class Served:
 class VllmLM(RecordingLM):
     """A policy at temperature 1 over the whole vocabulary, or greedy, as the task's `do_sample` asks."""
 
-    def __init__(self, policy: str, batch: int = 256, seed: int = 0, dtype: str = "float32") -> None:
-        """`policy`: folder or hub name. Raises `UserError` where vLLM cannot load it."""
+    def __init__(
+        self, policy: str, batch: int = 256, seed: int = 0, dtype: str = "float32", ends: Iterable[int] = ()
+    ) -> None:
+        """`policy`: folder or hub name; `ends`: further ends. Raises `UserError` where vLLM cannot load it."""
         super().__init__()
-        self.seed, self.served = seed, Served(policy, batch, dtype, "set evaluate.engine to transformers")
+        self.seed, self.served = seed, Served(policy, batch, dtype, "set evaluate.engine to transformers", ends=ends)
 
     def answer(self, requests: list[Instance]) -> list[Sample]:
         """Responses of one task; each has a seed of its own, from (seed, task, place in the task).
@@ -130,20 +134,3 @@ class VllmLM(RecordingLM):
                 f"task '{task}' needs {needed} tokens for its longest prompt and response, but the policy has a "
                 f"context of {self.served.room}; lower evaluate.max_new_tokens"
             )
-
-
-def declared_stops(model: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """`training.rollout.stop_ids` of a model folder or hub name whose weights vLLM loads."""
-    try:
-        declared = GenerationConfig.from_pretrained(model)
-    except OSError:  # no such file: transformers too then takes the model's config
-        declared = GenerationConfig.from_model_config(read_config(model))
-    return stop_ids(SimpleNamespace(generation_config=declared), tokenizer)
-
-
-def read_config(model: str) -> Any:
-    """The config of a folder or hub name. Raises `UserError` where it cannot be read."""
-    try:
-        return AutoConfig.from_pretrained(model, trust_remote_code=False)
-    except UNREADABLE as error:
-        raise UserError(f"no config of a model can be read from '{model}'; check the path or name") from error

@@ -32,6 +32,7 @@ rule generate:
     input:
         data=lambda w: f"results/data/{PLAN.data_of(w.run)}",
         policy=lambda w: model_input(PLAN.runs[w.run].policy),
+        ends_of=lambda w: model_input(PLAN.evaluation(w.run)[1].get("ends_of", "")),
     output:
         samples="results/runs/{run}/{evaluation}/samples.jsonl",
         sum="results/runs/{run}/{evaluation}/samples.jsonl.sha256",
@@ -47,7 +48,7 @@ rule generate:
     params:
         params=lambda w: as_json(PLAN.evaluation(w.run)[1]),
         policy=lambda w: policy_option(w.run),
-        models=lambda w: pretrained(PLAN.runs[w.run].policy),
+        models=lambda w: pretrained(PLAN.runs[w.run].policy, PLAN.evaluation(w.run)[1].get("ends_of", "")),
         python=python(VLLM),
     shell:
         "{params.python} -m study.provenance --out {output.provenance} --code"

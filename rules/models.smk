@@ -26,6 +26,8 @@ rule model:
     conda:
         "../environment.yml"
     threads: 1
+    resources:
+        gpu=lambda w: int(PLAN.models[w.id].params.get("sft_steps", 0) > 0),
     params:
         module=lambda w: PLAN.models[w.id].module,
         params=lambda w: as_json(PLAN.models[w.id].params),

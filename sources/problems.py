@@ -102,15 +102,17 @@ def _row(problem: Problem, template: str) -> Problem:
 
 
 def _shuffle(pool: list[Problem], seed: int, name: str) -> None:
-    """In place, from the ids alone, so that hub and local copies give the same order."""
-    pool.sort(key=lambda problem: problem["id"])
+    """In place, from the questions alone: hub and local copies may name and order the same rows differently (MATH)."""
+    pool.sort(key=lambda problem: (problem["question"], problem["id"]))
     random.Random(derive_seed(seed, "problems", name)).shuffle(pool)
 
 
 def _limited(pool: list[Problem], limit: int | None, seed: int, name: str) -> list[Problem]:
-    if limit is None:
-        return pool
-    if limit > len(pool):
+    """The first `limit` problems in an order drawn at random; of all too, since an evaluation may take fewer of them.
+
+    In published order these would be of one subject, or of a few templates.
+    """
+    if limit is not None and limit > len(pool):
         raise UserError(f"test set '{name}' has {len(pool)} problems, fewer than the {limit} asked for; ask for fewer")
     _shuffle(pool, seed, name)
     return pool[:limit]

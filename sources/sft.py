@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -64,14 +65,15 @@ def fine_tune(
     loss that is not finite.
     """
     known = batches(examples(tokenizer, problems, recipe.max_tokens), recipe.batch)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=0.0, fused=True)
+    fused = model.device.type in {"cpu", "cuda"}
+    optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=0.0, fused=fused)
     schedule = get_scheduler("cosine", optimiser, min(WARM_UP, recipe.sft_steps), recipe.sft_steps)
     computed, seed = getattr(torch, recipe.dtype), derive_seed(recipe.seed, "sft")
 
     def losses() -> Iterator[Tensor]:
         for step in range(recipe.sft_steps):
             (chosen,) = order(len(known), 1, step, seed)
-            with torch.autocast(model.device.type, computed, enabled=recipe.dtype != "float32"):
+            with torch.autocast(model.device.type, computed) if computed != torch.float32 else nullcontext():
                 loss = loss_of(model, known[chosen])
             yield loss
 

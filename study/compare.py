@@ -19,6 +19,7 @@ from evaluation.table_files import read_cells
 from study.provenance import CLOCKS, content_hash
 from training.errors import UserError
 from training.json_files import read_object
+from training.model_folder import BUDGET
 
 TIMED = {"cost.csv", "cost.md", "cost.tex"}  # tables
 KEYS = ("test", "decoding", "prompt", "sample")
@@ -79,7 +80,7 @@ def _run(one: Path, other: Path) -> str | None:
     if not (one.is_dir() and other.is_dir()):
         return "only in the first" if one.is_dir() else "only in the second"
     evaluations = [name for name in _names(one, other) if name.startswith("eval-")]
-    files = ["train.jsonl", "curves.jsonl", "run.json", "policy/model.safetensors"]
+    files = ["train.jsonl", "curves.jsonl", "run.json", "policy/model.safetensors", f"policy/{BUDGET}"]
     files += [f"{name}/{file}" for name in evaluations for file in ("samples.jsonl", "scores.parquet")]
     for file in files:
         found = _file(one / file, other / file)

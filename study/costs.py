@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Generator, Iterator
@@ -51,7 +52,7 @@ def find_device(name: str | None, size: Size) -> tuple[Device, str]:
 
 
 def _gpu() -> Device | None:
-    """The first NVIDIA card of this machine; speed as that of the nearest known card by memory."""
+    """The first NVIDIA card of this machine, as fast as the known card of its name, else as the nearest in memory."""
     command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
     try:
         line = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[0]
@@ -59,7 +60,8 @@ def _gpu() -> Device | None:
         memory = float(mebibytes) * 2**20
     except (OSError, subprocess.CalledProcessError, IndexError, ValueError):
         return None
-    like = min(DEVICES.values(), key=lambda device: abs(device.memory - memory))
+    named = [device for device in DEVICES.values() if re.search(rf"\b{device.title.split(',')[0]}\b", title)]
+    like = min(named or DEVICES.values(), key=lambda device: abs(device.memory - memory))
     return Device(f"{title} (reckoned as {like.title})", memory, like.peak, like.bandwidth)
 
 

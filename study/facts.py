@@ -166,18 +166,20 @@ def _read(name: str, known: Facts) -> Facts:
     tokenizer, template = _file(name, "tokenizer.json"), _template(name, settings)
     tokens = _json(name, "special_tokens_map.json") | settings
     text = config.get("text_config", config)
+    vocabulary, eos = read_vocabulary(tokenizer) if tokenizer else None, _token(tokens, "eos_token")
+    ends = [*(stops if isinstance(stops, list) else [stops]), vocabulary.ids.get(eos) if vocabulary else None]
     return replace(
         known,
         reshaping=next((setting for setting in RESHAPING if text.get(setting) not in (None, 1.0)), ""),
         source="folder" if Path(name).is_dir() else f"hub{'' if _reachable() else ', from the cache'}",
         config=_shape(text, config, name) or known.config,
-        vocabulary=read_vocabulary(tokenizer) if tokenizer else None,
+        vocabulary=vocabulary,
         tokenizer=tokenizer,
         template=bool(template),
         template_text=template,
         pad=_token(tokens, "pad_token") if settings else None,
-        eos=_token(tokens, "eos_token"),
-        stops=tuple(stops) if isinstance(stops, list) else (stops,) if stops is not None else (),
+        eos=eos,
+        stops=tuple(sorted({end for end in ends if end is not None})),  # as training.stops.stop_ids
     )
 
 

@@ -56,11 +56,19 @@ def seconds(size: str, runs: list[str], results: Path) -> Seconds:
     known = yaml.safe_load(DURATIONS.read_text(encoding="utf-8"))
     stated = {**known["shared"], **known["sizes"].get(size, {})}
     found = {rule: (float(value), "stated in study/durations.yaml") for rule, value in stated.items()}
-    costs = [results / "runs" / run / "cost.json" for run in runs]
-    walls = [json.loads(path.read_text(encoding="utf-8"))["wall_s"] for path in costs if path.is_file()]
+    walls = [wall for run in runs if (wall := _wall_s(results / "runs" / run)) is not None]
     if walls:
         found["train"] = (statistics.median(walls), f"median of {len(walls)} finished runs")
     return found
+
+
+def _wall_s(run: Path) -> float | None:
+    """Seconds of a finished run; None where there is none, and of one that failed, which says nothing of the others."""
+    record, cost = run / "run.json", run / "cost.json"
+    if not (record.is_file() and cost.is_file()):
+        return None
+    ended = json.loads(record.read_text(encoding="utf-8"))["status"] == "ok"
+    return float(json.loads(cost.read_text(encoding="utf-8"))["wall_s"]) if ended else None
 
 
 def told(size: str, counted: dict[str, int], each: Seconds, on: dict[str, Any]) -> list[str]:

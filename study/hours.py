@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from study.config import Size
+from study.config import Pair, Size
 from study.estimates import HOUR, Device, fine_tuning_s, generate_s, score_s, update_s
 from study.facts import Facts
 from study.forecast import DURATIONS
@@ -22,6 +22,18 @@ from training.settings import TrainSettings
 # As published, to count epochs in updates; of SVAMP what `sources.catalogue` leaves to training.
 TRAINING_PROBLEMS = {"gsm8k": 7473, "math": 7500, "svamp": 800, "reasoning_gym": 4080}
 _folders = cache(find_folders)  # read once: each look costs a third of a second
+ALIKE = (
+    "questions",
+    "samples",
+    "max_new_tokens",
+    "dtype",
+    "teacher_dtype",
+    "processes",
+    "cache",
+    "micro_questions",
+    "micro_tokens",
+    "gradient_checkpointing",
+)  # fmt: skip  (settings that decide how long an update takes)
 REFERENCES = 2  # teacher and student, evaluated but not trained
 TIMED = "as timed on one core of an x86-64 server with bfloat16 instructions (study/durations.yaml)"
 
@@ -102,8 +114,8 @@ def told(size: Size, name: str, models: tuple[Facts, Facts], prompt: Prompts, by
 
 def _measured(size: Size, name: str, by: Clock) -> dict[str, float | None]:
     """Seconds of an update by method, of runs on this very device."""
-    train = counted(size, name)
-    return {method: measured_update_s(name, method, train) if by.here else None for method in size.methods}
+    train, pair = counted(size, name), size.pairs[name]
+    return {method: measured_update_s(name, pair, method, train) if by.here else None for method in size.methods}
 
 
 def _training_s(size: Size, name: str, models: tuple[Facts, Facts], prompt: Prompts, by: Clock) -> float | None:
@@ -157,15 +169,21 @@ def _stated_s(size: Size, name: str, models: tuple[Facts, Facts], prompt: Prompt
     return {"generate": generate, "score": score, **({"model": model} if model else {})}
 
 
-def measured_update_s(pair: str, method: str, train: TrainSettings, runs: Path = Path("results/runs")) -> float | None:
-    """Mean seconds of an update over finished runs of this pair and method with the same batch and length."""
-    same = ("questions", "samples", "max_new_tokens", "dtype", "processes", "cache")
+def measured_update_s(
+    name: str, pair: Pair, method: str, train: TrainSettings, runs: Path = Path("results/runs")
+) -> float | None:
+    """Mean seconds of an update over finished runs of this pair's models and this method, made with the same settings.
+
+    A pair keeps its name when its models are replaced; of models that the study makes itself the name has to do.
+    """
+    models = {"student": pair.student.pretrained, "teacher": pair.teacher.pretrained}
     found = []
-    for file in sorted(runs.glob(f"{pair}-{method}-*/run.json")):
+    for file in sorted(runs.glob(f"{name}-{method}-*/run.json")):
         remedy = f"remove {file.parent} and train the run again"
         record, cost = read_object(file, {"status": str}, remedy), file.with_name("cost.json")
-        used = record.get("train")
-        like = isinstance(used, dict) and all(used.get(key) == getattr(train, key) for key in same)
+        used, inputs = record.get("train"), record.get("inputs")
+        like = isinstance(used, dict) and all(used.get(key) == getattr(train, key) for key in ALIKE)
+        like = like and isinstance(inputs, dict) and all(inputs.get(k) == v for k, v in models.items() if v)
         if like and record["status"] == "ok" and cost.is_file():
             spent = read_object(cost, {"wall_s": float, "steps": int}, remedy)
             found.append(spent["wall_s"] / max(1, spent["steps"]))

@@ -63,6 +63,8 @@ class Plan:
             "control": this.method if this.method in CONTROLS else None,
         }
         params["seed"] = self.size.evaluate.seed + this.seed
+        if (this.kind, this.method) == ("reference", "student"):  # stopped where its trained successors are
+            params["ends_of"] = self.pairs[this.pair]["teacher"]
         if params["control"] or params["engine"] == "transformers":
             del params["engine"]  # the default, and what a control does, have no engine in their ids
         code = code_hash("evaluation/generate.py", *task_files())
@@ -131,16 +133,19 @@ def make_plan(name: str, data_root: str | None = None) -> Plan:
         if method in RESERVED:
             raise UserError(f"{where}: '{method}' names a reference or control row already; rename the method's folder")
         check_source(folders[method].path / "method.py")
-    plan = Plan(name, size)
+    plan, asked = Plan(name, size), set[str]()  # a threshold may need a run that is no row of the tables
     for pair_name, pair in size.pairs.items():
         check_vocabularies(pair_name, pair, where)
         _add_pair(plan, pair_name, pair, data_root or size.data_root)
+        before = set(plan.runs)
         _add_references(plan, pair_name, pair)
+        asked |= plan.runs.keys() - before
         plan.pairs[pair_name]["threshold"] = add_threshold(plan, pair_name, folders, size.threshold)
         for method, overrides in size.methods.items():
             for run in method_runs(plan, pair_name, folders, method, overrides or {}, where):
                 plan.runs[run.id] = run
-    plan.tabled = list(plan.runs)
+                asked.add(run.id)
+    plan.tabled = [run for run in plan.runs if run in asked]
     for ablation in size.ablations:
         plan.ablations[ablation] = ablate(plan, ablation, folders, where)
     return plan

@@ -166,11 +166,13 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError("no module to run; name it and its arguments after '--'")
     record: dict[str, Any] = {"module": job[0], "config": given.config or job[1:], "start": _now()}
     record["code"] = _named(given.own, follow=False) | _named(given.code, follow=True)
-    record |= {"git": git_state(), "software": software(), "inputs": input_hashes(dict.fromkeys(given.inputs))}
+    record |= {"git": git_state(), "software": software()}
+    inputs = input_hashes(dict.fromkeys(given.inputs))
     given.out.unlink(missing_ok=True)
     sys.argv = job
     runpy.run_module(job[0], run_name="__main__", alter_sys=True)
-    record |= {"end": _now(), "machine": machine()}
+    fetched = input_hashes(name for name in inputs if not Path(name).exists())  # the hub's, which may be here by now
+    record |= {"inputs": inputs | fetched, "end": _now(), "machine": machine()}
     given.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

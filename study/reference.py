@@ -2,7 +2,8 @@
 
 On a processor with other instruction sets sums are rounded otherwise, and a sampled token can tip over. There a cell
 passes where the two 95 % intervals meet, or the estimates are within `CLOSE` of each other; rows and columns must be
-the same, a failed row fails in both, and other texts, counts and p-values are not compared.
+the same, a failed row fails in both, an interval is in both or in neither, and other texts, counts and p-values are not
+compared.
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ def _cell(ours: dict[str, str], kept: dict[str, str], exact: bool) -> str | None
     if exact:
         unequal = next((key for key in kept if ours.get(key) != kept[key]), None)
         return f"{where}: {unequal} {ours.get(unequal)} against {kept[unequal]}" if unequal else None
-    if not (ours["low"] and kept["low"]) or _meet(ours, kept):
+    if bool(ours["low"]) != bool(kept["low"]):
+        return f"{where}: {ours['text']} against {kept['text']}: one alone has an interval"
+    if not ours["low"] or _meet(ours, kept):
         return None
     return f"{where}: {ours['text']} against {kept['text']}, beyond the band"
 

@@ -101,5 +101,6 @@ def present(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Within, the second device is there, and policies are loaded onto it."""
     with monkeypatch.context() as patched, _Dispatch(), _Literals():
         patched.setattr(torch, "inference_mode", torch.no_grad)  # a shell has no part in it
-        patched.setattr("training.models.default_device", lambda: DEVICE)
+        for module in ("training.models", "sources.smollm2"):
+            patched.setattr(f"{module}.default_device", lambda: DEVICE)
         yield

@@ -10,6 +10,7 @@ token over given responses; one parallel pass then computes the policy (`budgete
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,8 @@ from training.model_folder import BUDGET
 
 if TYPE_CHECKING:
     from training.rollout import Rollouts
+
+FACTS = "facts"
 
 
 class Budget(nn.Module):
@@ -54,8 +57,9 @@ class Budget(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write the vector to `folder`, with d, the reading and the teacher as metadata."""
-        facts = {"d": repr(self.d), "reading": self.reading, "teacher": str(self.held[0].name_or_path)}
-        save_file({"vector": self.vector.detach().contiguous()}, folder / BUDGET, facts)
+        facts = {"d": self.d, "reading": self.reading, "teacher": str(self.held[0].name_or_path)}
+        held = {FACTS: json.dumps(facts)}  # one entry: safetensors writes several in an order that differs by run
+        save_file({"vector": self.vector.detach().contiguous()}, folder / BUDGET, held)
 
 
 class Meter(LogitsProcessor):
@@ -136,5 +140,5 @@ def saved(folder: Path) -> tuple[Tensor, float, str, str] | None:
     if not (folder / BUDGET).is_file():
         return None
     with safe_open(folder / BUDGET, "pt") as file:
-        facts = file.metadata()
+        facts = json.loads(file.metadata()[FACTS])
         return file.get_tensor("vector"), float(facts["d"]), facts["reading"], facts["teacher"]

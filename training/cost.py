@@ -56,7 +56,7 @@ class Cost:
     ) -> None:
         """Add one update's tokens; `student` and `teacher` are parameter counts, None where no teacher ran.
 
-        `sampled_by` is "student", "teacher" (its pass in sampling is its only one) or None, for given responses.
+        `sampled_by` is "student", "teacher" (one pass of it is counted, its sampling) or None, for given responses.
         """
         tokens = prompt_tokens + response_tokens
         self.student_tokens += tokens
@@ -70,7 +70,7 @@ class Cost:
             self.flops += 2.0 * teacher * tokens
 
     def count_along(self, tokens: int, teacher: int) -> None:
-        """Add what a teacher of `teacher` parameters costs that runs along in sampling, beside `count`."""
+        """Add a further pass of a teacher of `teacher` parameters, beside `count`: along with sampling, or after its own."""
         self.teacher_tokens += tokens
         self.flops += 2.0 * teacher * tokens
 

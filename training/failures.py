@@ -36,10 +36,7 @@ class Watched:
         step = self.cost.steps + 1
         cause = (str(error).strip() or "no message").splitlines()[0]
         if isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY):
-            raise TrainingFailed(
-                f"out of memory at step {step} ({cause}); set train.micro_tokens (or micro_questions) lower: smaller "
-                "micro-batches make the same update"
-            ) from error
+            raise TrainingFailed(f"out of memory at step {step} ({cause}); {_less_memory(error)}") from error
         raise TrainingFailed(f"{type(error).__name__} at step {step}: {cause} ({self._place(error)})") from error
 
     def _place(self, error: Exception) -> str:
@@ -48,3 +45,13 @@ class Watched:
         own = [f for f in frames if Path(f.filename).resolve().is_relative_to(self.method.resolve())]
         last = (own or list(frames))[-1]
         return f"{'/'.join(Path(last.filename).parts[-2:])}, line {last.lineno}"
+
+
+def _less_memory(error: Exception) -> str:
+    """What to change, by where the memory ran out: micro-batches are of no help to sampling, which has all rows at once."""
+    passed = {Path(frame.filename).name for frame in traceback.extract_tb(error.__traceback__)}
+    if "monitor.py" in passed:
+        return "it was measuring validation prompts: set train.monitor_prompts lower"
+    if "rollout.py" in passed:
+        return "it was sampling: set train.questions, samples or max_new_tokens lower, or processes higher"
+    return "set train.micro_tokens (or micro_questions) lower: smaller micro-batches make the same update"

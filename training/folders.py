@@ -78,7 +78,7 @@ class Declaration(Strict):
     label: str
     order: int = 100
     needs: Needs
-    objective: Literal["reward", "kl", "lagrangian", "modified"] = "reward"  # what tuning judges it by
+    objective: Literal["reward", "kl", "lagrangian", "modified", "none"] = "reward"  # what tuning judges it by
     settings: dict[str, Setting] = Field(default_factory=dict)
     statistics: dict[str, str] = Field(default_factory=dict)  # what `loss` logs of each update: name, meaning
 

@@ -154,5 +154,6 @@ class Trainer:
         if mix and self.teacher is not None and samples_alone(self.teacher, self.student, mix):
             by = "teacher"
         self.cost.count(prompt, response, student, teacher if asked or by == "teacher" else None, by)
-        if self.method.reads_budget or (mix and by == "student"):
+        scored_too = by == "teacher" and asked  # what sampling computed is not kept
+        if self.method.reads_budget or scored_too or (mix and by == "student"):
             self.cost.count_along(prompt + response, self.sizes[1] or 0)

@@ -10,7 +10,13 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from training.budget import Budget, saved
@@ -63,9 +69,20 @@ def load_policy(path: str | Path, dtype: str = "float32", device: torch.device |
     if absent:  # they would be random numbers
         raise UserError(f"'{path}' lacks {len(absent)} weights of its model, {absent[0]} first; restore the folder")
     model = model.to(device or default_device()).eval()
+    model.generation_config = ends_alone(model.generation_config)
     _check_logits(model, path)
     _read_budget(model, Path(path), dtype)
     return model
+
+
+def ends_alone(declared: GenerationConfig) -> GenerationConfig:
+    """What a model's generation settings say of beginning, end and padding.
+
+    transformers lets all others (min_p, suppressed tokens, beams ...) change what is sampled: another policy than the one
+    whose probabilities are trained and measured.
+    """
+    kept = ("bos_token_id", "eos_token_id", "pad_token_id")
+    return GenerationConfig(**{name: getattr(declared, name) for name in kept})
 
 
 def head(model: PreTrainedModel) -> nn.Linear:
@@ -125,21 +142,6 @@ def _read_budget(model: PreTrainedModel, path: Path, dtype: str) -> None:
         raise UserError(f"'{path}' reads its budget, so it needs its teacher at every token, but {error}") from error
     with torch.no_grad():
         Budget(model, held, d, reading).vector.copy_(vector)
-
-
-def share_stops(student: PreTrainedModel, teacher: PreTrainedModel) -> None:
-    """Let every token that ends the teacher's responses end the student's too.
-
-    A base model and its instructed relative end in different tokens (Llama 3.2: <|end_of_text|> and <|eot_id|>); a
-    student that learns the teacher's must stop there. The policy's folder keeps what was learnt to stop at.
-    """
-    ours, theirs = (_ids(model.generation_config.eos_token_id) for model in (student, teacher))
-    if not theirs <= ours:
-        student.generation_config.eos_token_id = sorted(ours | theirs)
-
-
-def _ids(declared: int | list[int] | None) -> set[int]:
-    return set(declared) if isinstance(declared, list) else {declared} - {None}  # type: ignore[return-value]
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from transformers import (
 
 from training.budget import metered
 from training.following import Following
+from training.stops import stop_ids
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,6 @@ class Rollouts:
         """Responses as text, without special tokens."""
         ids = [row[keep].tolist() for row, keep in zip(self.response, self.mask, strict=True)]
         return tokenizer.batch_decode(ids, skip_special_tokens=True)
-
-
-def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Every id that ends a response: the tokenizer's EOS and those the model declares."""
-    declared = model.generation_config.eos_token_id
-    declared = declared if isinstance(declared, list) else [declared]
-    return sorted({i for i in [*declared, tokenizer.eos_token_id] if i is not None})
 
 
 def pad_prompts(prompts: Sequence[list[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:

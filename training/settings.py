@@ -23,8 +23,8 @@ class TrainSettings(Strict):
     max_grad_norm: float = Field(1.0, gt=0)
     clip: float = Field(0.2, gt=0, lt=1, description="clip of the probability ratio")
     max_new_tokens: int = Field(64, ge=1, description="longest response in tokens")
-    kl_warmup: int = Field(0, ge=0, description="first updates on the reverse KL alone, for every method")
-    kl_warmup_epochs: float | None = Field(None, gt=0, description="the same in epochs, part of 'epochs'")
+    kl_warmup: int = Field(0, ge=0, description="first updates of 'steps' on the reverse KL alone, for every method")
+    kl_warmup_epochs: float | None = Field(None, gt=0, description="the same in epochs, of 'epochs'")
     micro_questions: int | None = Field(None, ge=1, description="questions per micro-batch; all at once if unset")
     micro_tokens: int | None = Field(None, ge=1, description="padded tokens per micro-batch, in its place")
     processes: int = Field(1, ge=1, description="processes that share each update's questions, one GPU each")
@@ -44,8 +44,20 @@ class TrainSettings(Strict):
     def _one_unit(self) -> TrainSettings:
         if (self.steps == 0) == (self.epochs is None):
             raise ValueError("exactly one of 'steps' (1 or more) and 'epochs' must be given")
-        if self.kl_warmup_epochs is not None and (self.epochs is None or self.kl_warmup):
-            raise ValueError("'kl_warmup_epochs' goes with 'epochs', and not with 'kl_warmup'")
+        if self.kl_warmup_epochs is not None and self.epochs is None:
+            raise ValueError("'kl_warmup_epochs' goes with 'epochs'; beside 'steps' give 'kl_warmup'")
+        if self.kl_warmup and self.epochs is not None:
+            raise ValueError("'kl_warmup' goes with 'steps'; beside 'epochs' give 'kl_warmup_epochs'")
+        return self
+
+    @model_validator(mode="after")
+    def _warm_up_ends(self) -> TrainSettings:
+        """A run that is all warm-up would be the same policy under every method's name."""
+        for warm_up, whole in (("kl_warmup", "steps"), ("kl_warmup_epochs", "epochs")):
+            first, all_of_it = getattr(self, warm_up), getattr(self, whole)
+            if first and first >= all_of_it:
+                text = f"'{warm_up}' ({first:g}) leaves nothing of '{whole}' ({all_of_it:g}) to the method"
+                raise ValueError(f"{text}; shorten the warm-up or lengthen the run")
         return self
 
     @model_validator(mode="after")

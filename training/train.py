@@ -37,13 +37,14 @@ from training.files import write_whole
 from training.inputs import Inputs, read_inputs
 from training.loop import Trainer
 from training.method import Method
-from training.models import check_same_vocabulary, load_policy, load_teacher, load_tokenizer, share_stops
+from training.models import check_same_vocabulary, load_policy, load_teacher, load_tokenizer
 from training.monitor import Monitor
 from training.progress import Progress
 from training.run import Run
 from training.schema import Strict, read_params
 from training.settings import TrainSettings
 from training.state import restore, snapshot
+from training.stops import share_stops, stop_ids
 
 LOGS = ("train.jsonl", "curves.jsonl")
 
@@ -65,12 +66,12 @@ def run(params: RunParams, arguments: argparse.Namespace, inputs: Inputs) -> Non
     """Train and write everything to `arguments.out`; `TrainingFailed` leaves the logs up to the failure."""
     folder, budget = inputs.method, params.train.in_updates(len(inputs.problems))
     params = params.model_copy(update={"train": budget})
-    tokenizer = load_tokenizer(arguments.student)
-    check_same_vocabulary(tokenizer, load_tokenizer(arguments.teacher))
+    tokenizer, theirs = load_tokenizer(arguments.student), load_tokenizer(arguments.teacher)
+    check_same_vocabulary(tokenizer, theirs)
     torch.manual_seed(derive_seed(params.seed, "start"))
     student = load_policy(arguments.student, budget.dtype)
     teacher = load_teacher(arguments.teacher, budget.teacher_dtype or budget.dtype, budget.dtype)
-    share_stops(student, teacher)
+    share_stops(student, tokenizer, stop_ids(teacher, theirs))
     if budget.gradient_checkpointing:
         student.activation_checkpointing_enable()
     monitor = Monitor(teacher, tokenizer, inputs.validation[: budget.monitor_prompts], budget.max_new_tokens)

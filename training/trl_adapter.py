@@ -10,14 +10,15 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import constants
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from training.cost import parameters
 from training.data import derive_seed, order
 from training.errors import TrainingFailed, UserError
-from training.rollout import response_mask, stop_ids
+from training.rollout import response_mask
 from training.run import Run
+from training.stops import stop_ids
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -72,11 +73,23 @@ def train(run: Run, trainer: Trainer) -> None:
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(recorder)
     run.student.generate = recorder.generate
+    switch_off_dropout(run.student)
     try:
         trainer.train()
     finally:
         del run.student.generate  # the class's own again
         run.student.eval()
+
+
+def switch_off_dropout(model: nn.Module) -> None:
+    """In attention too, where it is a number and no module: TRL puts the student into training mode to sample and learn.
+
+    TRL's `disable_dropout` reaches modules alone. No other method of the suite has dropout.
+    """
+    for part in model.modules():
+        rates = [name for name, value in vars(part).items() if "dropout" in name and isinstance(value, float)]
+        for name in rates:
+            setattr(part, name, 0.0)
 
 
 class Recorder(TrainerCallback):

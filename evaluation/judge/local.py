@@ -60,7 +60,8 @@ class Local:
             yield from zip(chosen, rolled.texts(tokenizer), strict=True)
 
     def _by_vllm(self, tokenizer: PreTrainedTokenizerBase, ids: dict[str, list[int]]) -> Iterator[tuple[str, str]]:
-        from evaluation.vllm_lm import Served, read_config, unserved
+        from evaluation.vllm_lm import Served, unserved
+        from training.stops import read_config
 
         model, remedy = self.settings.model, "set the judge's backend to transformers"
         reason = unserved(model)

@@ -231,6 +231,10 @@ BAD = [
     (put("ablations", value={"x": {"title": "t", "methods": {"gkd": {"threshold": [{"d": 1}]}}}}), "uses no threshold"),
     (put("ablations", value={"x": {"title": "t", "methods": {"cmdp": {"threshold": [{"d": 0}]}}}}), "'d' is 0"),
     (put("ablations", value={"x": {"title": "t", "methods": {"cmdp": {"n": []}}}}), "'n' of 'cmdp' is an empty list"),
+    (
+        put("ablations", value={"x": {"title": "t", "methods": {"cmdp": {"n": [5, 20, 5]}}}}),
+        "'n' of 'cmdp' has 5 twice",
+    ),
     (put("methods", "cmdp", value={"threshold": []}), "empty list as 'lr' or 'threshold'"),
     (put("ablations", value={"a/b": {"title": "t", "methods": {"cmdp": {"n": [1]}}}}), "ablations.a/b"),
 ]

@@ -12,11 +12,12 @@ from evaluation.score import forced
 from tests import tiny
 from tests.unit.tiny_models import tiny_policy
 from training.batch import Batch, hidden_states, token_kl
-from training.budget import Budget, left_along, remaining
+from training.budget import Budget, left_along, remaining, saved
 from training.divergence import log_policy, with_floor
 from training.errors import UserError
 from training.folders import find_folders
 from training.method import Method
+from training.model_folder import BUDGET
 from training.models import load_policy, load_tokenizer
 from training.rollout import Rollouts, generate
 from training.train import save_policy
@@ -52,6 +53,17 @@ def drawn(student: tiny.LlamaForCausalLM, greedy: bool = False) -> Rollouts:
 def test_what_is_left_of_three_tokens_by_hand(reading: str, expected: list[float]) -> None:
     kl = torch.tensor([[0.2, 0.4, 0.0]])  # means 0.2, 0.3, 0.2 of d = 0.4
     assert [remaining(kl[:, :t], D, reading).item() for t in (1, 2, 3)] == pytest.approx(expected)
+
+
+def test_equal_policies_are_equal_files(tmp_path: Path) -> None:
+    """`make merge` compares them; safetensors orders several facts otherwise in each file."""
+    contents = set()
+    for number in range(8):
+        (tmp_path / str(number)).mkdir()
+        reader(0.5).budget.save(tmp_path / str(number))
+        contents.add((tmp_path / str(number) / BUDGET).read_bytes())
+    assert len(contents) == 1
+    assert saved(tmp_path / "0")[1:3] == (D, "mean")  # type: ignore[index]
 
 
 def test_what_is_left_ends_at_minus_one() -> None:

@@ -8,12 +8,14 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from evaluation.sample_files import read_samples
 from study import threshold
 from tests.resumable import Study
 from training import checkpoint, files, train
 from training.errors import UserError, cli
+from training.monitor import Monitor
 
 OUTPUTS = ("policy", "run.json", "train.jsonl", "curves.jsonl", "cost.json")
 HEAD = '''"""A method that fails in its second update."""
@@ -83,6 +85,28 @@ def test_a_method_that_raises_is_a_failed_run_with_step_cause_and_place(
     assert why in record["why"]
     assert "\n" not in record["why"]
     assert str(tmp_path) not in record["why"], "the tables would name a folder of this machine"
+
+
+@pytest.mark.parametrize(
+    ("monitored", "remedy"),
+    [(False, "it was sampling: set train.questions, samples or max_new_tokens lower"),
+     (True, "it was measuring validation prompts: set train.monitor_prompts lower")],
+)  # fmt: skip
+def test_the_remedy_fits_where_the_memory_ran_out(
+    monitored: bool, remedy: str, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Micro-batches would be of no help to either."""
+
+    def full(*_: object, **more: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("transformers.generation.GenerationMixin.generate", full)
+    if not monitored:
+        monkeypatch.setattr(Monitor, "measure", lambda self, student, step: {"step": step, "kl_mean": [0.0]})
+    train.main(study.training("gkd", tmp_path / "out"))
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["status"] == "failed"
+    assert remedy in record["why"]
 
 
 def test_no_threshold_is_calibrated_from_a_run_that_failed(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 
 from tests import tiny
 from training.data import Problem, order, read_problems
+from training.divergence import reverse_kl
 from training.errors import TrainingFailed, UserError
 from training.folders import find_folders
 from training.loop import Trainer
@@ -60,8 +62,16 @@ def test_dropout_is_off_so_the_sampling_policy_is_the_trained_one() -> None:
 
 
 def test_all_methods_meet_the_same_prompts_whatever_they_draw() -> None:
-    seen = [[order(12, 4, step, seed=3) for step in range(5)] for _ in range(2)]
-    assert seen[0] == seen[1]
+    """GRPO and the follow-up draw other responses; SeqKD has the teacher sample."""
+    met = []
+    for name in ("grpo", "worst_case", "seqkd"):
+        made, prompts = trainer(name, steps=5), []
+        sample = made._responses
+        made._responses = lambda given, step, s=sample, p=prompts: p.append([x["id"] for x in given]) or s(given, step)
+        list(made.steps())
+        met.append(prompts)
+    assert met[0] == met[1] == met[2]
+    assert len(met[0]) == 5
     epoch = [i for step in range(3) for i in order(12, 4, step, seed=3)]
     assert sorted(epoch) == list(range(12))
 
@@ -109,6 +119,15 @@ def test_a_student_that_runs_beside_a_wider_teacher_is_counted() -> None:
     assert made.cost.flops == pytest.approx((8 * student + 2 * (teacher or 0)) * made.cost.student_tokens)
 
 
+def test_a_teacher_that_samples_alone_and_is_asked_for_its_divergence_is_counted_twice() -> None:
+    made = trainer("seqkd", steps=1)
+    made._loss = lambda batch, step: (batch.mean_expectation(reverse_kl), {})  # type: ignore[method-assign]
+    made.update(0)
+    student, teacher = made.sizes
+    assert made.cost.flops == pytest.approx((6 * student + 2 * 2 * (teacher or 0)) * made.cost.student_tokens)
+    assert made.cost.teacher_tokens == 2 * made.cost.student_tokens
+
+
 def test_off_policy_updates_use_the_solutions() -> None:
     row = next(trainer("gkd", overrides={"on_policy": 0.0}).steps())
     assert "reward" not in row
@@ -124,7 +143,7 @@ def test_a_loss_that_is_not_finite_fails_the_run() -> None:
 
 
 def test_warm_up_on_the_kl_alone() -> None:
-    warm, plain = trainer("grpo", kl_warmup=0), trainer("gkd", kl_warmup=1, steps=1)
+    warm, plain = trainer("grpo", kl_warmup=0), trainer("gkd", kl_warmup=1)
     assert "kl" in next(plain.steps())
     assert "kl" not in next(warm.steps())
 
@@ -134,10 +153,10 @@ def test_warm_up_on_the_kl_alone() -> None:
 )
 def test_every_method_leaves_the_warm_up_with_the_same_weights(name: str, overrides: dict[str, float]) -> None:
     """Also those that later learn from solutions or from the teacher's samples."""
-    made = [trainer(one, overrides=more, kl_warmup=2) for one, more in ((name, overrides), ("grpo", {}))]
+    made = [trainer(one, overrides=more, kl_warmup=2, steps=3) for one, more in ((name, overrides), ("grpo", {}))]
     for one in made:
         one.teacher = tiny.llama(2, vocab=len(build())).requires_grad_(False)
-    rows = [list(one.steps()) for one in made]
+    rows = [list(islice(one.steps(), 2)) for one in made]
     assert rows[0] == rows[1]
     assert torch.equal(weights(made[0]), weights(made[1]))
 

@@ -54,6 +54,29 @@ def test_only_methods_that_need_the_threshold_depend_on_it(monkeypatch: pytest.M
     assert gone == {"cmdp"}
 
 
+def test_a_run_for_the_threshold_alone_is_no_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has one seed, beside rows that may have several."""
+    load = load_size("smoke")
+    methods = {name: given for name, given in load.methods.items() if name != "gkd"}
+    monkeypatch.setattr(
+        "study.plan.load_size", lambda name: load.model_copy(update={"methods": methods, "seeds": [0, 1]})
+    )
+    plan = make_plan("smoke")
+    assert [run.seed for run in plan.runs.values() if run.method == "gkd"] == [0]
+    tabled = [plan.runs[run].method for run in plan.tabled]
+    assert "gkd" not in tabled
+    assert tabled.count("cmdp") == 2
+    assert {"teacher", "student", "random"} < set(tabled)
+
+
+def test_the_student_before_ends_where_its_trained_successors_do() -> None:
+    """They learn the teacher's ends, so its responses would be cut otherwise than theirs."""
+    plan = make_plan("smoke")
+    ends = {run.method: plan.evaluation(run.id)[1].get("ends_of") for run in plan.runs.values()}
+    assert ends.pop("student") == plan.pairs["micro"]["teacher"]
+    assert set(ends.values()) == {None}
+
+
 def test_a_folder_of_data_has_one_spelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("svamp/SVAMP.json", "gsm8k/test.jsonl"):
         (tmp_path / "data" / name).parent.mkdir(parents=True)

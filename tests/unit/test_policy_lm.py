@@ -62,6 +62,17 @@ def test_tokens_are_those_of_the_text_and_end_with_eos_when_finished(folders, tm
         assert row["finished"] or len(row["tokens"]) == 12
 
 
+def test_responses_end_at_another_models_ends_too(folders, tmp_path):
+    """As those of an untrained student do at its teacher's."""
+    teacher = tiny_policy(tmp_path / "teacher", seed=1)
+    settings = json.loads((teacher / "generation_config.json").read_text())
+    (teacher / "generation_config.json").write_text(json.dumps({**settings, "eos_token_id": [1, *range(20, 60)]}))
+    plain, rows = run(folders, tmp_path / "plain"), run(folders, tmp_path, ends_of=str(teacher))
+    assert any(20 <= token < 60 for row in plain for token in row["tokens"][:-1])
+    assert not any(20 <= token < 60 for row in rows for token in row["tokens"][:-1])
+    assert {row["tokens"][-1] for row in rows if row["finished"]} & set(range(20, 60))
+
+
 def test_the_same_call_gives_the_same_bytes(folders, tmp_path):
     run(folders, tmp_path / "one"), run(folders, tmp_path / "two")
     for name in ("samples.jsonl", "lm_eval.json"):

@@ -100,7 +100,8 @@ def test_a_folder_is_read(tmp_path: Path) -> None:
     found = facts(ModelSource(pretrained=str(tmp_path)))
     assert found.config is not None
     assert found.parameters == sum(p.numel() for p in model.parameters())
-    assert (found.source, found.template, found.stops, found.trouble) == ("folder", True, (1,), "")
+    assert (found.source, found.template, found.trouble) == ("folder", True, "")
+    assert found.stops == (0, 1)  # the tokenizer's end and the config's
     assert found.vocabulary == Vocabulary({"a": 0}, frozenset())
     assert (found.pad, found.eos, found.template_text) == ("", "a", "{{ x }}")
     (tmp_path / "chat_template.jinja").write_text("{{ y }}")

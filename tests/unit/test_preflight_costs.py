@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import reduce
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import study.hours
 import study.precision
 from sources.architectures import published
 from study import preflight
-from study.config import ROOT, Size, load_size
+from study.config import ROOT, ModelSource, Size, load_size
 from study.costs import Known, cost_findings, find_device
 from study.estimates import (
     DEVICES,
@@ -122,15 +123,37 @@ def test_rows_and_updates_are_counted() -> None:
 
 
 def test_measured_seconds_take_the_place_of_stated_ones(tmp_path: Path) -> None:
-    train = settings()
+    train, pair = settings(), load_size("paper").pairs["qwen"]
+    inputs = {"student": QWEN, "teacher": TEACHER, "data": "qwen-0"}
     for number, seconds in enumerate((10.0, 30.0)):
         run = tmp_path / f"qwen-gkd-s{number}"
         run.mkdir()
-        (run / "run.json").write_text(json.dumps({"status": "ok", "train": train.model_dump()}))
+        (run / "run.json").write_text(json.dumps({"status": "ok", "train": train.model_dump(), "inputs": inputs}))
         (run / "cost.json").write_text(json.dumps({"wall_s": seconds, "steps": 10}))
-    assert measured_update_s("qwen", "gkd", train, tmp_path) == 2.0
-    assert measured_update_s("qwen", "gkd", settings(max_new_tokens=9), tmp_path) is None
-    assert measured_update_s("qwen", "grpo", train, tmp_path) is None
+    assert measured_update_s("qwen", pair, "gkd", train, tmp_path) == 2.0
+    assert measured_update_s("qwen", pair, "grpo", train, tmp_path) is None
+    for other in ({"max_new_tokens": 9}, {"gradient_checkpointing": False}, {"teacher_dtype": "int8"}):
+        assert measured_update_s("qwen", pair, "gkd", settings(**other), tmp_path) is None
+    larger = pair.model_copy(update={"student": ModelSource(pretrained="Qwen/Qwen2.5-Math-72B")})
+    assert measured_update_s("qwen", larger, "gkd", train, tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "like"),
+    [("NVIDIA H100 80GB HBM3, 81559", "h100_80gb"), ("NVIDIA A100-SXM4-80GB, 81920", "a100_80gb"),
+     ("NVIDIA H200, 143771", "h200"), ("NVIDIA L4, 23034", "l4"), ("NVIDIA L40S, 46068", "rtx4090"),
+     ("NVIDIA GeForce RTX 4090, 24564", "rtx4090")],
+)  # fmt: skip
+def test_a_card_that_is_here_is_known_by_its_name(
+    said: str, like: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two cards of one size differ threefold in speed; one of another name counts as the nearest in memory."""
+    monkeypatch.undo()
+    (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\necho '{said}'\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    found, origin = find_device(None, load_size("micro"))
+    assert (found.peak, found.bandwidth, origin) == (DEVICES[like].peak, DEVICES[like].bandwidth, study.costs.HERE)
 
 
 def test_a_card_too_small_is_refused() -> None:
@@ -148,7 +171,7 @@ def test_a_damaged_record_is_said(tmp_path: Path) -> None:
     run.mkdir()
     (run / "run.json").write_text("{")
     with pytest.raises(UserError, match=r"run\.json is no valid JSON.*train the run again"):
-        measured_update_s("qwen", "gkd", settings(), tmp_path)
+        measured_update_s("qwen", load_size("paper").pairs["qwen"], "gkd", settings(), tmp_path)
 
 
 def test_seconds_of_this_machine_are_not_another_cards(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,8 @@ from torch import nn
 
 from tests import tiny
 from training.batch import Batch
-from training.rollout import Rollouts, TeacherMixture, generate, pad_prompts, response_mask, stop_ids
+from training.rollout import Rollouts, TeacherMixture, generate, pad_prompts, response_mask
+from training.stops import stop_ids
 from world.tokenizer import build
 
 

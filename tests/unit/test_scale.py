@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import types
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -18,11 +21,12 @@ from tests.tiny import batch, gradients, llama
 from training.cost import parameters
 from training.divergence import reverse_kl
 from training.errors import UserError
-from training.models import check_same_vocabulary, decoder, load_policy, load_tokenizer, recomputing, share_stops
+from training.models import check_same_vocabulary, decoder, load_policy, load_tokenizer, recomputing
 from training.prompt import encode
 from training.rollout import generate
 from training.schema import parse
 from training.settings import TrainSettings
+from training.stops import share_stops, stop_ids
 from training.vocabulary import clashes
 
 COUNTS = {
@@ -90,11 +94,18 @@ def test_epochs_become_updates() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{}, {"steps": 3, "epochs": 1}, {"steps": 3, "kl_warmup_epochs": 1}, {"epochs": 1, "kl_warmup": 2,
-                                                                                  "kl_warmup_epochs": 1}],
-)  # fmt: skip
-def test_one_unit_of_length(values: dict[str, float]) -> None:
-    with pytest.raises(UserError, match=r"exactly one of 'steps'|goes with 'epochs'"):
+    ("values", "sentence"),
+    [
+        ({}, "exactly one of 'steps'"),
+        ({"steps": 3, "epochs": 1}, "exactly one of 'steps'"),
+        ({"steps": 3, "kl_warmup_epochs": 1}, "'kl_warmup_epochs' goes with 'epochs'"),
+        ({"epochs": 3, "kl_warmup": 2}, "'kl_warmup' goes with 'steps'; beside 'epochs' give 'kl_warmup_epochs'"),
+        ({"steps": 3, "kl_warmup": 3}, r"'kl_warmup' \(3\) leaves nothing of 'steps' \(3\) to the method"),
+        ({"epochs": 2, "kl_warmup_epochs": 3}, r"'kl_warmup_epochs' \(3\) leaves nothing of 'epochs' \(2\)"),
+    ],
+)
+def test_one_unit_of_length_and_something_left_to_the_method(values: dict[str, float], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
         parse(TrainSettings, values, "here")
 
 
@@ -117,12 +128,33 @@ def test_recomputed_layers_change_no_gradient() -> None:
 
 
 def test_the_student_stops_where_the_teacher_does() -> None:
+    """At the ids that its model declares and at its tokenizer's own end; what ends the student already stays."""
     student, teacher = llama(1), llama(2)
+    ours, theirs = SimpleNamespace(eos_token_id=1), SimpleNamespace(eos_token_id=7)
     teacher.generation_config.eos_token_id = [1, 5]
-    share_stops(student, teacher)
-    assert student.generation_config.eos_token_id == [1, 5]
-    share_stops(teacher, llama(3))
+    share_stops(student, ours, stop_ids(teacher, theirs))
+    assert student.generation_config.eos_token_id == [1, 5, 7]
+    share_stops(teacher, theirs, stop_ids(llama(3), ours))
     assert teacher.generation_config.eos_token_id == [1, 5]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"min_p": 0.3, "do_sample": True}, {"num_beams": 3}, {"suppress_tokens": [4]}, {"temperature": 0.6}]
+)
+def test_a_model_folder_does_not_decide_how_is_sampled(settings: dict[str, Any], tmp_path: Path) -> None:
+    """transformers takes from the folder all that is not said when sampling, and refuses to save the last of these."""
+    llama(1).save_pretrained(tmp_path)
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [1, 5], **settings}))
+    model, plain = load_policy(tmp_path), llama(1)
+    drawn = []
+    for one in (model, plain):
+        one.generation_config.eos_token_id = [1, 5]
+        torch.manual_seed(0)
+        drawn.append(generate(one, SimpleNamespace(eos_token_id=1, pad_token_id=0), [[3, 4]] * 200, 6).response)
+    assert torch.equal(*drawn)
+    share_stops(model, SimpleNamespace(eos_token_id=1), [7])
+    model.save_pretrained(tmp_path / "policy")
+    assert load_policy(tmp_path / "policy").generation_config.eos_token_id == [1, 5, 7]
 
 
 def test_control_tokens_may_have_other_names_where_nothing_uses_them() -> None:

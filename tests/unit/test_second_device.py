@@ -19,11 +19,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from evaluation.judge.local import Local
 from evaluation.judge.settings import LocalJudge
+from sources import smollm2
 from tests.killing import state_of
 from tests.resumable import STEPS, Study
 from tests.second_device import DEVICE, present
 from training import train
 from training.folders import find_folders
+from training.models import load_policy, load_tokenizer
 
 OWN_LOOP = [name for name, folder in find_folders().items() if folder.own_train() is None]
 REFUSED = "tensors on lazy:0 and on cpu"
@@ -112,6 +114,26 @@ def test_evaluation_gives_the_same_bits(study: Study, tmp_path: Path, monkeypatc
         with present(monkeypatch):
             import_module(module).main(study.command(name, there, samples=there)[1])
     assert state_of(there) == state_of(here)
+
+
+def test_a_model_is_fine_tuned_there(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tiny model in place of SmolLM2."""
+    monkeypatch.setattr(smollm2, "weights", lambda: Path("unused.gguf"))
+    used, params = [], json.dumps({"sft_steps": 3, "batch": 2, "dtype": "float32"})
+
+    def make(name: str) -> dict[str, torch.Tensor]:
+        model = load_policy(study.student, device=torch.device("cpu"))
+        model.model.register_forward_hook(lambda *given: used.append(given[-1].last_hidden_state.device.type))
+        monkeypatch.setattr(smollm2, "load", lambda file: (model, load_tokenizer(study.student)))
+        smollm2.main(["--params", params, "--data", str(study.world), "--out", str(tmp_path / name)])
+        return load_file(tmp_path / name / "model.safetensors")
+
+    here = make("here")
+    with present(monkeypatch):
+        there = make("there")
+    assert used == ["cpu"] * 3 + [DEVICE.type] * 3
+    for name, weight in here.items():
+        torch.testing.assert_close(there[name], weight, rtol=1e-2, atol=1e-3)
 
 
 def test_a_local_judge_gives_the_same_replies(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:

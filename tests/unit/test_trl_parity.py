@@ -20,7 +20,7 @@ from training.errors import UserError
 from training.folders import find_folders
 from training.rollout import Rollouts
 from training.settings import TrainSettings
-from training.trl_adapter import arguments
+from training.trl_adapter import arguments, train
 from world import tokenizer
 
 FOLDERS = find_folders()
@@ -52,9 +52,25 @@ def rolled(lengths: list[int]) -> Rollouts:
      ({"questions": 3, "micro_questions": 2}, "'micro_questions' is 2")],
 )  # fmt: skip
 def test_a_budget_that_trl_would_spend_otherwise_is_refused(more: dict[str, Any], told: str) -> None:
-    asked = types.SimpleNamespace(budget=TrainSettings(steps=1, **more))
+    asked = types.SimpleNamespace(budget=TrainSettings(steps=2, **more))
     with pytest.raises(UserError, match=told):
         arguments(asked)  # type: ignore[arg-type]
+
+
+def test_attention_has_no_dropout_while_trl_trains() -> None:
+    """TRL puts the student into training mode; the suite's own loop never does."""
+    student, ids, seen = tiny.llama(1, dropout=0.5), torch.tensor([[3, 4, 5, 6]]), []
+    expected = student(ids).logits
+    assert not torch.equal(student.train()(ids).logits, expected)
+
+    def trained() -> None:
+        seen.append(student.train()(ids).logits)
+
+    run = types.SimpleNamespace(student=student, teacher=None, tokenizer=types.SimpleNamespace(eos_token_id=1))
+    no = types.SimpleNamespace(remove_callback=lambda _: None, add_callback=lambda _: None, train=trained)
+    train(run, no)  # type: ignore[arg-type]
+    assert torch.equal(seen[0], expected)
+    assert not student.training
 
 
 def common(folder: Path) -> dict[str, Any]:

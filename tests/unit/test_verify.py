@@ -176,6 +176,15 @@ def test_tables_and_rows_that_are_missing_are_named(trees: tuple[Path, Path], tm
         reference.same_kind(kept)
 
 
+def test_an_interval_that_is_lost_departs_on_any_processor(trees: tuple[Path, Path], tmp_path: Path) -> None:
+    tables, kept = trees[0] / "results/built/s/tables", tmp_path / "reference"
+    reference.update(tables, kept)
+    whole = (tables / "main.csv").read_text(encoding="utf-8")
+    (tables / "main.csv").write_text(whole.replace(",40.0,60.0,", ",,,"), encoding="utf-8")
+    (found,) = reference.departures(tables, kept, exact=False)
+    assert "one alone has an interval" in found
+
+
 def test_a_row_that_failed_departs_on_any_processor(trees: tuple[Path, Path], tmp_path: Path) -> None:
     tables, kept = trees[0] / "results/built/s/tables", tmp_path / "reference"
     reference.update(tables, kept)

@@ -13,7 +13,7 @@ from lm_eval.api.instance import Instance
 from safetensors.torch import save_file
 
 from evaluation.generate import main
-from evaluation.vllm_lm import VllmLM, declared_stops, unserved
+from evaluation.vllm_lm import VllmLM, unserved
 from study.plan import make_plan
 from tests.unit.tiny_models import tiny_policy, tiny_world
 from tests.unit.vllm_standin import OTHER_STOP, vllm  # noqa: F401 (a fixture)
@@ -21,7 +21,7 @@ from training.data import derive_seed
 from training.errors import UserError
 from training.model_folder import BUDGET
 from training.models import load_policy, load_tokenizer
-from training.rollout import stop_ids
+from training.stops import declared_stops, stop_ids
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +74,11 @@ def test_a_policy_ends_where_transformers_ends_it(policy: Path, tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("vllm")
+def test_an_untrained_student_ends_at_the_teachers_ends_too(policy: Path) -> None:
+    assert VllmLM(str(policy), ends=[4]).served.sampling(5, None).stop_token_ids == [1, 4, OTHER_STOP]
+
+
+@pytest.mark.usefixtures("vllm")
 def test_a_response_beyond_the_context_is_refused(policy: Path) -> None:
     with pytest.raises(UserError, match=r"needs 21 tokens .* a context of 20; lower evaluate\.max_new_tokens"):
         VllmLM(str(policy)).generate_until([request("a_sampled", 0, " ".join(["pens"] * 9))])
@@ -108,7 +113,7 @@ def test_a_policy_that_reads_its_budget_is_left_to_transformers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     teacher, saute = tiny_policy(tmp_path / "teacher", seed=1), tiny_policy(tmp_path / "policy", seed=0)
-    facts = {"d": "0.2", "reading": "mean", "teacher": str(teacher)}
+    facts = {"facts": json.dumps({"d": 0.2, "reading": "mean", "teacher": str(teacher)})}
     save_file({"vector": torch.zeros(16)}, saute / BUDGET, facts)
     settings = {"tests": ["same"], "prompts": 2, "samples": 1, "max_new_tokens": 4}
     for engine in ("vllm", "transformers"):
