@@ -70,7 +70,7 @@ class Cost:
             self.flops += 2.0 * teacher * tokens
 
     def count_along(self, tokens: int, teacher: int) -> None:
-        """Add a further pass of a teacher of `teacher` parameters, beside `count`: along with sampling, or after its own."""
+        """Add a further pass of a teacher of `teacher` parameters: along with sampling, or over what it sampled."""
         self.teacher_tokens += tokens
         self.flops += 2.0 * teacher * tokens
 

@@ -48,7 +48,7 @@ class Watched:
 
 
 def _less_memory(error: Exception) -> str:
-    """What to change, by where the memory ran out: micro-batches are of no help to sampling, which has all rows at once."""
+    """What to change, by where the memory ran out: sampling has all rows at once, whatever the micro-batches are."""
     passed = {Path(frame.filename).name for frame in traceback.extract_tb(error.__traceback__)}
     if "monitor.py" in passed:
         return "it was measuring validation prompts: set train.monitor_prompts lower"

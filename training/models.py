@@ -78,8 +78,8 @@ def load_policy(path: str | Path, dtype: str = "float32", device: torch.device |
 def ends_alone(declared: GenerationConfig) -> GenerationConfig:
     """What a model's generation settings say of beginning, end and padding.
 
-    transformers lets all others (min_p, suppressed tokens, beams ...) change what is sampled: another policy than the one
-    whose probabilities are trained and measured.
+    transformers lets all others (min_p, suppressed tokens, beams ...) change what is sampled: another policy than the
+    one whose probabilities are trained and measured.
     """
     kept = ("bos_token_id", "eos_token_id", "pad_token_id")
     return GenerationConfig(**{name: getattr(declared, name) for name in kept})

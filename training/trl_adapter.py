@@ -82,9 +82,9 @@ def train(run: Run, trainer: Trainer) -> None:
 
 
 def switch_off_dropout(model: nn.Module) -> None:
-    """In attention too, where it is a number and no module: TRL puts the student into training mode to sample and learn.
+    """In attention too, where it is a number and no module, which TRL's `disable_dropout` does not reach.
 
-    TRL's `disable_dropout` reaches modules alone. No other method of the suite has dropout.
+    TRL puts the student into training mode; the suite's own loop never does.
     """
     for part in model.modules():
         rates = [name for name, value in vars(part).items() if "dropout" in name and isinstance(value, float)]

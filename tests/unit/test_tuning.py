@@ -24,10 +24,14 @@ def test_each_objective_by_hand() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "d", "expected"),
-    [({"phi": "mean", "constraint": "mean"}, 0.2, [1.0, -20.4]), ({"phi": "none", "constraint": "mean"}, 0.2, [1.0, -20.0]),
-     ({"phi": "mean", "constraint": "sum"}, 1.0, [-20.1, -20.4]), ({"phi": "mean", "constraint": "prefix"}, 0.5, [1.0, 0.0]),
-     ({"penalty": "once", "constraint": "mean"}, 0.2, [1.0, -20.0])],
-)  # fmt: skip
+    [
+        ({"phi": "mean", "constraint": "mean"}, 0.2, [1.0, -20.4]),
+        ({"phi": "none", "constraint": "mean"}, 0.2, [1.0, -20.0]),
+        ({"phi": "mean", "constraint": "sum"}, 1.0, [-20.1, -20.4]),
+        ({"phi": "mean", "constraint": "prefix"}, 0.5, [1.0, 0.0]),
+        ({"penalty": "once", "constraint": "mean"}, 0.2, [1.0, -20.0]),
+    ],
+)
 def test_the_modified_reward_follows_its_settings(settings: dict[str, str], d: float, expected: list[float]) -> None:
     """CMDP under each reading, and Sauté."""
     np.testing.assert_allclose(objective("modified", {"n": 20.0, **settings}, MEASURED, d), [[expected]])
@@ -40,8 +44,10 @@ def test_what_the_monitor_cannot_tell_is_no_objective() -> None:
 
 
 def test_only_the_last_quarter_counts(tmp_path: Path) -> None:
-    none = dict.fromkeys(("kl_sum", "kl_prefix"), [0, 0])
-    rows = [{"step": s, "reward": [s, 0], "kl_mean": [0, s], **none} for s in (0, 50, 75, 80, 100)]
+    rows = [
+        {"step": s, "reward": [s, 0], "kl_mean": [0, s], "kl_sum": [0, 0], "kl_prefix": [0, 0]}
+        for s in (0, 50, 75, 80, 100)
+    ]
     (tmp_path / "curves.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     assert last_quarter(tmp_path / "curves.jsonl")["reward"].tolist() == [[[80, 100], [0, 0]]]
 
@@ -56,7 +62,7 @@ def test_a_row_is_judged_under_its_own_threshold(tmp_path: Path) -> None:
         settings = {"n": 20.0, "phi": "mean", "constraint": "mean"}
         record = {"status": "ok", "why": "", "settings": settings, "train": {"lr": 0.1}, "inputs": inputs}
         (tmp_path / name / "run.json").write_text(json.dumps(record))
-        curve = {"step": 4, "reward": [1, 1], **dict.fromkeys(("kl_mean", "kl_sum", "kl_prefix"), [0.5, 0.5])}
+        curve = {"step": 4, "reward": [1, 1], "kl_mean": [0.5, 0.5], "kl_sum": [9, 9], "kl_prefix": [0.5, 0.5]}
         (tmp_path / name / "curves.jsonl").write_text(json.dumps(curve))
     params = {"size": "tune", "pairs": {"p": {"threshold": str(tmp_path / "p.json")}}}
     ((_, lines),) = table({**params, "runs": [{"run": n, **common} for n in "ab"]}, tmp_path).groups
