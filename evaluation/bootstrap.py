@@ -33,20 +33,28 @@ def bootstrap_interval(
 ) -> Estimate:
     """95 % interval of `statistic` of the means of several scores of the same responses, cut to its range `within`.
 
-    scores: M arrays (S, P, K_m) with the same seeds and prompts. `statistic` maps means (M, N) to N values. Equal
-    input gives an equal interval. Raises ValueError where a score is missing or the shapes differ.
+    scores: M arrays (S, P, K_m) with the same seeds and prompts. `statistic` maps means (M, N) to N values; draws for
+    which it is not defined (NaN) are left out, and without any other there is no interval. Equal input gives an equal
+    interval. Raises ValueError where a score is missing or the shapes differ.
     """
     cells = np.stack([complete(score).mean(axis=2) for score in scores])  # (M, S, P)
     _, seeds, prompts = cells.shape
     by_seed, by_prompt = _shares(seeds, draws, SEED), _shares(prompts, draws, SEED + 1)
     center = float(statistic(cells.mean(axis=(1, 2))[:, None])[0])
-    drawn = statistic(np.einsum("ns,msp,np->mn", by_seed, cells, by_prompt, optimize=True))
-    parts = [statistic(cells.mean(axis=2) @ by_seed.T), statistic(cells.mean(axis=1) @ by_prompt.T)]
+    means = (
+        np.einsum("ns,msp,np->mn", by_seed, cells, by_prompt, optimize=True),
+        cells.mean(axis=2) @ by_seed.T,
+        cells.mean(axis=1) @ by_prompt.T,
+    )
+    drawn, *parts = (values[~np.isnan(values)] for values in map(statistic, means))
+    samples = np.asarray(scores[0]).shape[2]
+    if not all(map(len, (drawn, *parts))):
+        return Estimate(center, np.nan, np.nan, prompts, samples, seeds)
     stretch, half = _known(drawn, parts, (seeds, prompts))
     low, high = center + stretch * (np.quantile(drawn, [TAIL, 1.0 - TAIL]) - center)
     least, most = min(within[0], center), max(within[1], center)  # a rate of 1 + 1e-16 keeps its interval
     low, high = max(min(float(low), center - half), least), min(max(float(high), center + half), most)
-    return Estimate(center, low, high, prompts, np.asarray(scores[0]).shape[2], seeds)
+    return Estimate(center, low, high, prompts, samples, seeds)
 
 
 @lru_cache(maxsize=32)

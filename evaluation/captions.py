@@ -36,7 +36,10 @@ def rests_on(estimates: Iterable[Estimate], unit: str = "seeds", of: str = "per 
 
 
 def caption(size: Collected, what: str, estimates: Iterable[Estimate], of: str = "per test set") -> str:
-    """`what` the numbers are, the setting, what they rest on (prompts `of` what), and the size's note."""
+    """`what` the numbers are, the setting, what they rest on (prompts `of` what), and the size's note.
+
+    A table says in its rows which runs were lost; of a figure `what` must (`lost`).
+    """
     note = f"Note: {size.note.rstrip('.')}." if size.note else ""
     return " ".join(part for part in (what, setting(size), rests_on(estimates, size.unit, of), note) if part)
 
@@ -51,6 +54,11 @@ def row_label(row: Row) -> str:
     """A row's label, with the number of runs that finished where some did not."""
     done, planned = len(row.finished), len(row.runs)
     return row.label if done in (0, planned) else f"{row.label} ({done} of {planned} runs)"
+
+
+def lost(rows: Iterable[Row]) -> list[str]:
+    """Names of the rows that lost runs, with what became of them."""
+    return [f"{row.label} ({row.gap})" if row.gap else row_label(row) for row in rows if not row.complete]
 
 
 def _model(name: str) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from evaluation import measures, paired
-from evaluation.captions import row_label
+from evaluation.captions import lost
 from evaluation.certify import certify
 from evaluation.collected import Collected, Row, Test
 from evaluation.pairwise import win_rate_gap
@@ -115,11 +115,11 @@ def decide(claim: Claim, size: Collected, pair: str, theory: Path | None) -> Fin
         return _missing(f"needs the test set {', '.join(claim.tests)}")
     if claim.kind == "deployed":  # a single response is the proof
         return _deployed(size, row, tests)
-    lost = [f"{r.label} ({r.gap})" if r.gap else row_label(r) for r in (row, *rivals) if not r.complete]
+    absent = lost((row, *rivals))
     rivals = [other for other in rivals if other.complete]
     if not row.complete or (claim.against and not rivals):
-        return Finding("undecided", None, f"needs every run of {', '.join(lost)}")
-    return _without(_compared(claim, size, row, rivals, tests), lost)
+        return Finding("undecided", None, f"needs every run of {', '.join(absent)}")
+    return _without(_compared(claim, size, row, rivals, tests), absent)
 
 
 def _compared(claim: Claim, size: Collected, row: Row, rivals: list[Row], tests: list[Test]) -> Finding:

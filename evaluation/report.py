@@ -20,7 +20,7 @@ from typing import Any
 import jinja2
 
 from evaluation import measures
-from evaluation.captions import in_percent, setting
+from evaluation.captions import in_percent, row_label, setting
 from evaluation.collected import Collected, Row, Test, read
 from evaluation.controls import checks
 from evaluation.report_samples import LEVELS, Viewer, viewers
@@ -54,12 +54,12 @@ def summary(size: Collected) -> list[str]:
             scored = [(found, row) for row in rows if (found := measure(size, row, first.name))]
             if scored:
                 top = max(found.mean for found, _ in scored)
-                best = [f"{row.label} {in_percent(found)}" for found, row in scored if found.mean == top]
+                best = [f"{row_label(row)} {in_percent(found)}" for found, row in scored if found.mean == top]
                 sentences.append(f"Pair {name}, {first.title}: highest {what}: {', '.join(best)}.")
         sentences += _headline(size, size.row(name, "cmdp"), first)
-        failed = [run for run in size.runs if run.pair == name and run.status != "ok"]
-        if failed:
-            sentences.append(f"Pair {name}: {len(failed)} of its runs failed; they are shown as gaps.")
+        absent = sum(run.pair == name and run.status != "ok" for run in size.runs)
+        if absent:
+            sentences.append(f"Pair {name}: {absent} of its runs failed or are missing; the tables name them.")
         verdicts = [check.passed for check in checks(size, name)]
         known = len(verdicts) - verdicts.count(None)
         counted = f"{verdicts.count(True)} of {known} controls are in range, {verdicts.count(None)} not measured"
@@ -90,7 +90,7 @@ def _headline(size: Collected, row: Row | None, test: Test) -> list[str]:
     score = measures.fac(size, row, test.name) if row else None
     if row is None or rate is None or score is None:
         return []
-    kept = f"{row.label} keeps {in_percent(rate)} of its responses within d"
+    kept = f"{row_label(row)} keeps {in_percent(rate)} of its responses within d"
     return [f"Pair {row.pair}, {test.title}: {kept} and answers {in_percent(score)} correctly."]
 
 

@@ -2,13 +2,16 @@
 
 Close to 1 the rates of the seeds are skewed: the mean of few seeds is most often too high, and their spread too small
 exactly then. A t interval, or a binomial one with an effective sample size, then claims too much. On the logit scale
-the skew is gone. With l_s the logit of seed s, s2 their variance and v the prompts' part of the variance of their
-mean, the wanted rate E[1 / (1 + exp(-l))] of normal l is drawn as
+the skew is gone. With l_s the logit of seed s, s2 their variance, w a seed's own noise in it (of its prompts and
+samples) and v the part of the variance of their mean that comes from prompts all seeds share, the wanted rate
+E[1 / (1 + exp(-l))] of normal l is drawn as
 
-    expit((mean(l) + Z sqrt(t2 / S + v)) / sqrt(1 + c t2)),   t2 = (S - 1) s2 / chi2(S - 1),   c = 0.346
+    expit((mean(l) + Z sqrt((t2 + w) / S + v)) / sqrt(1 + c t2)),   t2 = (S - 1) max(s2 - w / 2, 0) / chi2(S - 1)
 
-whose quantiles are a generalised confidence interval (Weerahandi, JASA 88, 1993; for the mean of a transformed normal
-Krishnamoorthy and Mathew, JSPI 115, 2003); c makes the logistic curve a normal one (Johnson and Kotz, ch. 23).
+with c = 0.346; the quantiles are a generalised confidence interval (Weerahandi, JASA 88, 1993; for the mean of a
+transformed normal Krishnamoorthy and Mathew, JSPI 115, 2003); c makes the logistic curve a normal one (Johnson and
+Kotz, ch. 23). Without w, seeds that miss 0, 1 or 8 of 800 would count as unlike. Half of it is taken off: the whole
+leaves too little spread by chance and covers 92-94 % with three seeds one logit apart (docs/coverage.md).
 """
 
 from __future__ import annotations
@@ -22,26 +25,30 @@ from scipy import special
 
 DRAWS = 1000
 LOGISTIC = 0.346  # (16 sqrt(3) / (15 pi))^2
+TAKEN_OFF = 0.5  # of a seed's own noise
 
 
 @dataclass(frozen=True)
 class SeedRates:
-    """Rates of several seeds on the logit scale: mean, variance between seeds, the prompts' part of the mean's."""
+    """Rates of several seeds on the logit scale: their mean and variance, the noise of one seed in that variance, and
+    the part of the mean's variance that comes from prompts all seeds share."""
 
     seeds: int
     center: float
-    between: float
-    prompts: float
+    variance: float
+    own: float
+    shared: float
 
     def with_prompts(self, factor: float) -> SeedRates:
-        """What `factor` times as many prompts of the same kind would give; the variance between seeds is kept."""
-        return replace(self, prompts=self.prompts / factor)
+        """What `factor` times as many prompts of the same kind would give; what lies between seeds is kept."""
+        own, lasting = self.own / factor, max(self.variance - self.own, 0.0)
+        return replace(self, variance=lasting + own, own=own, shared=self.shared / factor)
 
     def bounds(self, tail: float) -> tuple[float, float]:
         """Lower and upper bound of the rate, each wrong with probability `tail`."""
         normal, scale = _pivots(self.seeds)
-        between = self.between * scale
-        level = self.center + normal * np.sqrt(between / self.seeds + self.prompts)
+        between = max(self.variance - TAKEN_OFF * self.own, 0.0) * scale
+        level = self.center + normal * np.sqrt((between + self.own) / self.seeds + self.shared)
         drawn = special.expit(level / np.sqrt(1.0 + LOGISTIC * between))
         low, high = np.quantile(drawn, [tail, 1.0 - tail])
         return float(low), float(high)
@@ -57,9 +64,11 @@ def seed_rates(values: NDArray[np.float64]) -> SeedRates | None:
     logit = special.logit(rate)
     around = (cell - cell.mean(axis=1, keepdims=True)) / (rate * (1.0 - rate))[:, None]
     by_prompt = seeds * float(around.mean(axis=0).var(ddof=1))
-    rest = float(((around - around.mean(axis=0)) ** 2).sum()) / ((seeds - 1.0) * (prompts - 1.0))
-    shared = max(by_prompt - rest, 0.0) / (seeds * prompts)
-    return SeedRates(seeds, float(logit.mean()), float(logit.var(ddof=1)), shared)
+    apart = ((around - around.mean(axis=0)) ** 2).sum(axis=1) / ((prompts - 1.0) * (1.0 - 1.0 / seeds))
+    shared = max(by_prompt - float(apart.mean()), 0.0) / (seeds * prompts)
+    binomial = 1.0 / ((count + 1.0) * rate * (1.0 - rate))  # at least this, also of a seed that never missed
+    own = float(np.maximum(apart / prompts, binomial).mean())
+    return SeedRates(seeds, float(logit.mean()), float(logit.var(ddof=1)), own, shared)
 
 
 @lru_cache(maxsize=64)

@@ -21,8 +21,11 @@ Tests = dict[frozenset[str], float]  # two labels -> Holm-adjusted p-value
 
 
 def win_tests(size: Collected, pair: str, test: str) -> Tests:
-    """Holm-adjusted p-values of "as many wins as losses" for every two rows of a pair on a test set."""
-    rows = [row for row in size.rows(pair, "method", "reference") if row.finished]
+    """Holm-adjusted p-values of "as many wins as losses" for every two rows of a pair on a test set.
+
+    Rows that lost runs are not tested: what is left is a selection, and one run alone has no spread over seeds.
+    """
+    rows = [row for row in size.rows(pair, "method", "reference") if row.complete]
     p: Tests = {}
     for one, other in combinations(rows, 2):
         signs = net_wins(size, one, other, test)
@@ -37,11 +40,11 @@ def holm(p_values: list[float]) -> list[float]:
 
 
 def leaders(size: Collected, pair: str, test: str, tests: Tests) -> set[str]:
-    """Labels of the trained row with the highest RWR and of those that are not shown to lose against it."""
+    """Labels of the trained row with the highest RWR and of those not shown to lose against it, all of whole rows."""
     scored = [
         (match.win.mean, row)
         for row in size.rows(pair, "method")
-        if row.finished and (match := overall(size, row, test))
+        if row.complete and (match := overall(size, row, test))
     ]
     if not scored:
         return set()

@@ -25,6 +25,7 @@ from training.errors import UserError, cli, nearest
 from training.json_files import read_object
 
 REMEDY = "make the tables first: make tables"
+UNTESTED = ("cost", "equal_compute")  # tables of training alone
 FEW = 3  # prompts of a run, and runs with their prompts, that are shown without --all
 
 
@@ -76,6 +77,8 @@ def find(cell: str, tables: Path) -> Cell:
             f"the cell is {cell!r}, but must be table/row/group/column, e.g. 'main/CMDP/same/FAC'; change it"
         )
     index = read_object(tables / BESIDE, {}, REMEDY)
+    if parts[0] not in index["tables"] and (tables / f"{parts[0]}.csv").is_file():
+        raise UserError(f"table '{parts[0]}' was computed, not measured: no run stands behind it (docs/theory.md)")
     name = pick(parts[0], index["tables"], "table")
     table = index["tables"][name]
     lines = [line for line in read_cells(tables / f"{name}.csv") if line["column"] != "runs"]
@@ -130,8 +133,10 @@ def _run(folder: Path, evaluation: str, cell: Cell, everything: bool) -> Iterato
     if (folder / "run.json").is_file():
         config = read_object(folder / "run.json", {}, REMEDY)
         yield f"run.json: seed {config.get('seed')}, settings {json.dumps(config.get('settings'), ensure_ascii=False)}"
-    if cell.test is None:
+    if cell.test is None and cell.table in UNTESTED:
         yield "the cell is of no test set: see train.jsonl, curves.jsonl and cost.json"
+    elif cell.test is None:
+        yield f"its responses, of every test set, are in {own.relative_to(folder) / 'samples.jsonl'}"
     elif (own / "samples.jsonl").is_file() and (own / "scores.parquet").is_file():
         yield f"{own.relative_to(folder) / 'samples.jsonl'}:"
         yield from (f"  {text}" for text in _prompts(own, cell.test, cell.decoding, everything))

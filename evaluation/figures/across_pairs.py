@@ -5,10 +5,10 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 
 from evaluation import measures
-from evaluation.captions import caption
+from evaluation.captions import caption, row_label
 from evaluation.certify import TARGET
 from evaluation.collected import Collected, Row, Test
-from evaluation.figures.style import D_LINE, Drawn, Look, error_bars, finish, grid, looks, shown_runs
+from evaluation.figures.style import D_LINE, Drawn, Look, about_lost, error_bars, finish, grid, looks, shown_runs
 from evaluation.statistics import Array, Estimate, proportion_interval
 
 TITLE = "Over pairs of models"
@@ -34,9 +34,9 @@ def draw(whole: Collected) -> Drawn:
             axis.set(title=test.title, xlabel=label, xlim=(-3, 103))
             if metric == "cs":
                 axis.axvline(100 * TARGET, **D_LINE)
-        line[0].set_yticks(range(len(rows)), [row.label for row in rows])
+        line[0].set_yticks(range(len(rows)), [row_label(row) for row in rows])
         line[0].set_ylim(len(rows) - 0.5, -0.5)
-    text = caption(whole, WHAT, shown)
+    text = caption(whole, WHAT + about_lost(whole, "method", "reference"), shown)
     runs = shown_runs(whole, "method", "reference")
     return Drawn("across_pairs", TITLE, text, finish(figure, axes, TITLE, text), runs)
 

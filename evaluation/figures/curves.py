@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evaluation.captions import setting
+from evaluation.captions import row_label, setting
 from evaluation.collected import Collected, Row, counts
-from evaluation.figures.style import Drawn, about_d, finish, fold, grid, looks, mark_level, shown_runs
+from evaluation.figures.style import Drawn, about_d, about_lost, finish, fold, grid, looks, mark_level, shown_runs
 
 TITLE = "Training curves"
 PANELS = (("reward", "reward (share correct)"), ("kl", "mean KL per token (nats)"), ("satisfied", "satisfied %"))
@@ -49,12 +49,14 @@ def panels(size: Collected, over: str, per_step: Callable[[Row], float | None]) 
                 continue
             drawn.seeds.add(curves["seed"].nunique())
             drawn.responses.update(curves["responses"])
-            drawn.labels.add(row.label)
+            drawn.labels.add(row_label(row))
             style = look[row.label]
             for axis, (key, _) in zip(line, PANELS, strict=True):
                 steps = curves.groupby("step")[key]
                 x = steps.mean().index * unit
-                axis.plot(x, steps.mean(), color=style.colour, linestyle=style.line, linewidth=1.6, label=row.label)
+                axis.plot(
+                    x, steps.mean(), color=style.colour, linestyle=style.line, linewidth=1.6, label=row_label(row)
+                )
                 axis.fill_between(x, steps.min(), steps.max(), color=style.colour, alpha=0.13, lw=0)
         for axis, (_, title) in zip(line, PANELS, strict=True):
             axis.set(xlabel=over, title=title if len(size.pairs) == 1 else f"{title}, pair {name}")
@@ -86,5 +88,6 @@ def _caption(size: Collected, seeds: set[int], responses: set[int]) -> str:
         "Means over fixed validation prompts, one sampled response each, by the training monitor; satisfied: the "
         f"response's KL, in the pair's reading, is at most d. {about_d(size)}Line: mean over seeds; band: lowest to "
         "highest seed. "
-        f"n = {counts(responses)} responses per point; seeds: {counts(seeds)}. {setting(size)}{note}"
+        f"n = {counts(responses)} responses per point; seeds: {counts(seeds)}.{about_lost(size, 'method')} "
+        f"{setting(size)}{note}"
     )

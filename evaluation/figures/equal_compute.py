@@ -8,7 +8,7 @@ from evaluation.captions import setting
 from evaluation.collected import Collected, Row, counts
 from evaluation.equal_compute import flops_per_step, limits
 from evaluation.figures.curves import panels
-from evaluation.figures.style import D_LINE, Drawn, about_d, finish, shown_runs
+from evaluation.figures.style import D_LINE, Drawn, about_d, about_lost, finish, shown_runs
 
 TITLE = "Training curves at equal compute"
 
@@ -41,5 +41,5 @@ def _caption(size: Collected, seeds: set[int], responses: set[int]) -> str:
         "The training curves over the operations spent (student and teacher, generation included). Dotted: the "
         f"largest budget that every run reached, where the methods are compared. {about_d(size)}Line: mean over seeds; "
         f"band: lowest to highest seed. n = {counts(responses)} responses per point; seeds: {counts(seeds)}. "
-        f"{setting(size)}{note}"
+        f"{setting(size)}{note}{about_lost(size, 'method')}"
     )

@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from evaluation.captions import caption
+from evaluation.captions import caption, row_label
 from evaluation.collected import Collected, Pair, Row, Test
-from evaluation.figures.style import Drawn, Look, finish, grid, looks, mark_threshold, shown_runs
+from evaluation.figures.style import Drawn, Look, about_lost, finish, grid, looks, mark_threshold, shown_runs
 from evaluation.measures import satisfaction
 from evaluation.statistics import Estimate
 
@@ -37,7 +37,7 @@ def draw(size: Collected) -> Drawn:
         for unused in line[len(pair.tests) :]:
             unused.set_axis_off()
         line[0].set_ylabel("% of responses" if len(size.pairs) == 1 else f"% of responses, pair {name}")
-    text = caption(size, WHAT, shown)
+    text = caption(size, WHAT + about_lost(size, "method", "reference"), shown)
     runs = shown_runs(size, "method", "reference")
     return Drawn("kl_distribution", TITLE, text, finish(figure, axes, TITLE, text, len(labels)), runs)
 
@@ -53,12 +53,12 @@ def _panel(axis: Axes, size: Collected, rows: list[Row], test: Test, look: dict[
         share = 100.0 * np.arange(1, len(ordered) + 1) / len(ordered)
         style = look[row.label]
         axis.step(
-            ordered, share, where="post", color=style.colour, linestyle=style.line, linewidth=1.5, label=row.label
+            ordered, share, where="post", color=style.colour, linestyle=style.line, linewidth=1.5, label=row_label(row)
         )
         bars = [[100 * (rate.mean - rate.low)], [100 * (rate.high - rate.mean)]]
         axis.errorbar(pair.threshold.d, 100 * rate.mean, yerr=bars, color=style.colour, marker=style.marker,
                       markersize=6, markeredgecolor="white", markeredgewidth=0.6, elinewidth=1.3, zorder=3)  # fmt: skip
-        drawn[row.label] = rate
+        drawn[row_label(row)] = rate
     return drawn
 
 

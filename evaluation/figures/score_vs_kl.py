@@ -8,12 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evaluation import measures
-from evaluation.captions import caption
+from evaluation.captions import caption, row_label
 from evaluation.collected import Collected, Row, Test
 from evaluation.figures.style import (
     Drawn,
     Look,
     about_d,
+    about_lost,
     error_bars,
     finish,
     fold,
@@ -34,7 +35,7 @@ WHAT = (
 def draw(size: Collected) -> Drawn:
     """One panel per pair and test set, a point with both intervals per row."""
     figure, axes, shown, labels = panels(size, "method", "reference")
-    text = caption(size, WHAT.format(d=about_d(size)), shown)
+    text = caption(size, WHAT.format(d=about_d(size)) + about_lost(size, "method", "reference"), shown)
     runs = shown_runs(size, "method", "reference")
     return Drawn("score_vs_kl", TITLE, text, finish(figure, axes, TITLE, text, labels), runs)
 
@@ -82,7 +83,7 @@ def points(axis: Axes, size: Collected, rows: list[Row], test: Test, look: dict[
             markeredgewidth=0.6,
             linestyle="none",
             elinewidth=1.3,
-            label=row.label,
+            label=row_label(row),
         )
-        drawn[row.label] = score
+        drawn[row_label(row)] = score
     return drawn

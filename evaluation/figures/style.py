@@ -24,6 +24,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from evaluation import sources
+from evaluation.captions import lost
 from evaluation.collected import Collected, Row
 from evaluation.statistics import Estimate
 
@@ -39,17 +40,19 @@ COLOURS = {
     "seqkd": "#8C564B",
     "trl_grpo": "#40B0A6",
     "trl_distillation": "#5D3A9B",
+    "saute": "#A6761D",
     "teacher": "#000000",
     "student": "#7F7F7F",
 }
-SPARE = ("#A6761D", "#66A61E", "#E7298A", "#1B4F72", "#999933")
-MARKERS = {
-    "cmdp": "o", "gkd": "s", "grpo": "D", "minillm": "P", "teacher": "*", "student": "X", "dual_lagrangian": "d",
-    "sft": "8", "seqkd": "H", "trl_grpo": "h", "trl_distillation": "p",
-}  # fmt: skip
+SPARE = ("#66A61E", "#E7298A", "#1B4F72", "#999933")
 Marker = str | tuple[int, int, int]  # a name, or (points of a star, 1, angle)
+MARKERS: dict[str, Marker] = {
+    "cmdp": "o", "gkd": "s", "grpo": "D", "minillm": "P", "teacher": "*", "student": "X", "dual_lagrangian": "d",
+    "sft": "8", "seqkd": "H", "trl_grpo": "h", "trl_distillation": "p", "saute": (3, 1, 0),
+    "worst_case": (3, 1, 60),
+}  # fmt: skip
 SETTING_MARKERS: tuple[Marker, ...] = ("v", "^", "<", ">", (4, 1, 0), (5, 1, 36), (4, 1, 45), (6, 1, 0))
-SPARE_MARKERS = ("d", "H", "8", "p", "h")
+SPARE_MARKERS: tuple[Marker, ...] = ((7, 1, 0), (8, 1, 0), (3, 1, 30), (3, 1, 90))  # of no row that is named above
 D_LINE: dict[str, Any] = {"color": "#444444", "linestyle": (0, (5, 3)), "linewidth": 1.2, "zorder": 1}
 D_NAME: dict[str, Any] = {
     "textcoords": "offset points", "fontsize": "small", "zorder": 4,
@@ -109,6 +112,12 @@ def use_style() -> None:
 def shown_runs(size: Collected, *kinds: str) -> tuple[str, ...]:
     """Ids of the runs behind the rows of these kinds, as far as they finished."""
     return sources.union(row.ids for pair in size.pairs for row in size.rows(pair, *kinds) if row.finished)
+
+
+def about_lost(size: Collected, *kinds: str) -> str:
+    """What a caption says of rows of these kinds that lost runs; "" where none did."""
+    rows = [row for pair in size.pairs for row in size.rows(pair, *kinds)]
+    return f" Runs are missing: {', '.join(dict.fromkeys(lost(rows)))}." if lost(rows) else ""
 
 
 def looks(rows: Sequence[Row]) -> dict[str, Look]:

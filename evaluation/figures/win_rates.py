@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 
-from evaluation.captions import caption
+from evaluation.captions import caption, row_label
 from evaluation.collected import Collected, Row, Test
-from evaluation.figures.style import Drawn, error_bars, finish, grid, looks, shown_runs
+from evaluation.figures.style import Drawn, about_lost, error_bars, finish, grid, looks, shown_runs
 from evaluation.pairwise import judge_name, overall
 from evaluation.statistics import Estimate
 
@@ -31,11 +31,11 @@ def draw(size: Collected) -> Drawn:
             axis.set(title=test.title, xlabel="% of comparisons", xlim=(-3, 103))
         for unused in line[len(pair.tests) :]:
             unused.set_axis_off()
-        line[0].set_yticks(range(len(rows)), [row.label for row in rows])
+        line[0].set_yticks(range(len(rows)), [row_label(row) for row in rows])
         line[0].set_ylim(len(rows) - 0.5, -0.5)
         if len(size.pairs) > 1:
             line[0].set_ylabel(f"pair {name}")
-    text = caption(size, WHAT.format(judge=judge_name(size)), shown)
+    text = caption(size, WHAT.format(judge=judge_name(size)) + about_lost(size, "method", "reference"), shown)
     runs = shown_runs(size, "method", "reference")
     return Drawn("win_rates", TITLE, text, finish(figure, axes, TITLE, text), runs)
 

@@ -125,8 +125,11 @@ class Endpoint:
             self._next = mine + 60.0 / self.settings.requests_per_minute
         self._stopped.wait(mine - now)
 
-    def _once(self, prompt: str) -> str:
+    def _once(self, prompt: str) -> str | None:
+        """One attempt; None where the job began to stop while this waited for its turn, or for another attempt."""
         self._wait_for_turn()
+        if self._stopped.is_set():
+            return None
         body: dict[str, Any] = {
             "model": self.settings.model, "messages": [{"role": "user", "content": prompt}],
             "max_tokens": self.settings.max_new_tokens, "temperature": 0,

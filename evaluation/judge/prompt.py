@@ -15,8 +15,9 @@ from pathlib import Path
 from string import Template
 
 TEMPLATE = Template(Path(__file__).with_name("prompt.md").read_text(encoding="utf-8"))
-# Where control tokens begin: <|im_end|>, </s>, <<SYS>>, <think>, <｜User｜> (full-width bars), [INST], [/INST].
-CONTROL = re.compile(r"<(?=[A-Za-z/|｜<!_])|\[(?=/?[A-Za-z_]+\])")
+# Where control tokens begin: <|im_end|>, </s>, <<SYS>>, <think>, <｜User｜> (full-width bars), <0x0A>, [INST], [/INST],
+# [control_8].
+CONTROL = re.compile(r"<(?=[A-Za-z/|｜<!_]|0x[0-9A-Fa-f]+>)|\[(?=/?[A-Za-z_]\w*\])")
 VERDICT = re.compile(r"Verdict: (A|B|tie)")
 MARKUP = "*_`. "  # of a verdict line in bold or with a full stop
 

@@ -21,7 +21,7 @@ COLUMNS = (
     Column("FAC", "FAC", "percentage points"),
     Column("CS", "CS", "percentage points"),
     Column("KL", "KL", "nats per token", 3),
-    Column("RWR", "RWR", "percentage points"),
+    Column("RWR", "RWR", "percentage points", compared=True),
     Column("wins - losses", "Wins - losses", "percentage points"),
 )
 WHAT = (

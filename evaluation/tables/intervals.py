@@ -13,11 +13,11 @@ from evaluation.tables.layout import by_test, percent
 
 COLUMNS = (
     Column("fac", "FAC %", "%"),
-    Column("fac_boot", "bootstrap", "%"),
+    Column("fac_boot", "FAC bootstrap", "%"),
     Column("cs", "CS %", "%"),
-    Column("cs_boot", "bootstrap", "%"),
+    Column("cs_boot", "CS bootstrap", "%"),
     Column("kl", "KL", "nats per token", 3),
-    Column("kl_boot", "bootstrap", "nats per token", 3),
+    Column("kl_boot", "KL bootstrap", "nats per token", 3),
 )
 WHAT = (
     "The intervals of the main table beside a bootstrap of the same responses "

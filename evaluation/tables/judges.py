@@ -172,7 +172,7 @@ def agreement(left: Outcomes, right: Outcomes) -> dict[str, Cell]:
     )
     shares = [(a == b) * 1.0, *((side == outcome) * 1.0 for outcome in (1.0, 0.0, -1.0) for side in (a, b))]
     beyond_chance = replace(bootstrap_interval(shares, kappa, within=(-1.0, 1.0)), samples=1)
-    same = replace(bootstrap_interval(shares[:1], within=(0.0, 1.0)), samples=1)  # one response to a question
+    same = replace(proportion_interval(shares[0]), samples=1)  # one response to a question
     return {
         "kappa": None if np.isnan(beyond_chance.mean) else beyond_chance,
         "agree": same.scaled(100.0),

@@ -30,7 +30,8 @@ WHAT = (
     f"reading and in each. Verdict on at least {100 * TARGET:.0f} % satisfied, with 95 % confidence: holds where that "
     "bound reaches it, fails where the one-sided upper bound stays below, else undecided. Prompts that decide: the "
     "smallest P' at which the same rate r would, with variance v(P') = v_seed + (v - v_seed) P / P' and effective size "
-    "r (1 - r) / v(P') (z / t)^2; more seeds: their spread leaves it open at any number of prompts. "
+    "r (1 - r) / v(P') (z / t)^2; more seeds: their spread leaves it open at any number of prompts; every "
+    "run: some were lost, and those left are a selection. "
     f"Excess: mean KL beyond d among violators; worst: mean KL of the worst 5 % of responses. {INTERVALS}"
 )
 
@@ -48,14 +49,16 @@ def _cells(size: Collected, row: Row, test: Test) -> dict[str, Cell]:
     if inside is None or kl is None or charged is None:
         return {}
     sure = certify(inside)
+    verdict = sure.verdict if row.complete else "undecided"
     stuck = "more seeds" if len(inside) > 1 else "beyond 10 million"
     needed = stuck if sure.prompts_to_decide is None else f"{sure.prompts_to_decide:,}"
+    needed = needed if row.complete else "every run"
     beyond = 1.0 - inside
     cells: dict[str, Cell] = {
         "cs": percent(measures.satisfaction(size, row, test.name)),
         "low": 100.0 * sure.low,
-        "verdict": sure.verdict,
-        "prompts": needed if sure.verdict == "undecided" else "",
+        "verdict": verdict,
+        "prompts": needed if verdict == "undecided" else "",
         "kl": positive_interval(kl),
         "se": spread(kl).error,
         "excess": ratio_interval(beyond * (charged - pair.threshold.d), beyond) if beyond.any() else "no violation",

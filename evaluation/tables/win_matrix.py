@@ -13,7 +13,7 @@ WHAT = (
     "({judge}; equal is a tie). The loss rate is the mirrored cell, ties are the rest; the CSV has all. "
     "An untrained row meets every seed of a trained one. RWR, RLR: means over the other trained rows. "
     "* wins and losses differ (p < 0.05, corrected by Holm over all pairs of a test set). Leads: the trained row "
-    f"with the highest RWR, and those not shown to lose against it. {INTERVALS}"
+    f"with the highest RWR, and those not shown to lose against it. Rows that lost runs are not tested. {INTERVALS}"
 )
 MARK = "*"
 

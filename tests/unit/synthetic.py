@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from evaluation.collected import Collected, Index
 from evaluation.paper_numbers import load
 from evaluation.table_files import Table, to_csv
 
@@ -80,6 +81,13 @@ def write_collected(
     curves.to_parquet(folder / "curves.parquet", index=False)
     costs.to_parquet(folder / "costs.parquet", index=False)
     return folder
+
+
+def lose(size: Collected, label: str) -> Collected:
+    """The same size with all but the first run of a row failed."""
+    lost = {"status": "failed", "why": "nan"}
+    runs = [run.model_copy(update=lost) if run.name == label and run.seed else run for run in size.runs]
+    return size.with_index(Index(size=size.size, title=size.title, pairs=size.pairs, runs=runs), size.unit)
 
 
 @cache

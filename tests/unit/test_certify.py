@@ -38,6 +38,17 @@ def test_fifty_nine_prompts_without_a_violation_decide() -> None:
     assert certify(np.ones((1, 59, 2))).verdict == "holds"
 
 
+def test_seeds_of_one_rate_are_not_taken_for_unlike_ones() -> None:
+    """Three seeds of 99 %: 0 to 15 misses of 800 are noise. It held in 75 % of such studies when all of it counted as
+    spread between seeds, and the rest was told that no number of prompts would do."""
+    rng = np.random.default_rng(0)
+    found = [certify((rng.random((3, 200, 4)) < 0.99).astype(np.float64)) for _ in range(200)]
+    held = [one.verdict == "holds" for one in found]
+    assert np.mean(held) >= 0.8
+    hopeless = [one.prompts_to_decide is None for one, holds in zip(found, held, strict=True) if not holds]
+    assert np.mean(hopeless) <= 0.6
+
+
 @pytest.mark.parametrize(("hits", "verdict"), [(98, "holds"), (91, "fails")])
 def test_the_named_number_of_prompts_decides_at_the_same_rate_and_one_less_does_not(hits: int, verdict: str) -> None:
     now = certify(_rates(hits, 100))

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from evaluation.claims import Claim, Finding, decide, load
-from evaluation.collected import Collected, Index, read
+from evaluation.collected import Collected, read
 from evaluation.tables.claims import claims_table
 from evaluation.tables.differences import differences_table
-from tests.unit.synthetic import TESTS, write_collected
+from tests.unit.synthetic import TESTS, lose, write_collected
 from training.errors import UserError
 
 Change = Callable[[pd.DataFrame], None]
@@ -216,13 +216,6 @@ def test_a_claim_about_all_rows_is_not_supported_by_those_that_are_left(tmp_path
     assert found.where.endswith("; without GKD-GRPO λ=1 (failed: nan)")
 
 
-def _lose(size: Collected, label: str) -> Collected:
-    """The same size with all but the first run of a row failed."""
-    lost = {"status": "failed", "why": "nan"}
-    runs = [run.model_copy(update=lost) if run.name == label and run.seed else run for run in size.runs]
-    return size.with_index(Index(size=size.size, title=size.title, pairs=size.pairs, runs=runs), size.unit)
-
-
 @pytest.mark.parametrize(("ours", "theirs", "verdict"), [(0.01, 0.9, "supported"), (0.9, 0.01, "contradicted")])
 def test_what_is_left_of_a_row_that_lost_runs_decides_nothing(
     tmp_path: Path, ours: float, theirs: float, verdict: str
@@ -232,7 +225,7 @@ def test_what_is_left_of_a_row_that_lost_runs_decides_nothing(
         _set(scores, "cmdp", "kl_mean", ours)
 
     size = _size(tmp_path, apart, seeds=3)
-    fewer = _lose(size, "CMDP")
+    fewer = lose(size, "CMDP")
     for claim in ("C1", "C4, trained"):
         assert _decide(claim, size).verdict == verdict
         assert _decide(claim, fewer) == Finding("undecided", None, "needs every run of CMDP (1 of 3 runs)")
@@ -249,13 +242,13 @@ def test_a_rival_that_lost_runs_is_absent(tmp_path: Path) -> None:
 
     size = _size(tmp_path, mixed, seeds=3)
     assert _decide("C1", size).verdict == "contradicted"
-    found = _decide("C1", _lose(size, "GKD-GRPO λ=1"))
+    found = _decide("C1", lose(size, "GKD-GRPO λ=1"))
     assert found.verdict == "undecided"
     assert "λ=1 " not in found.where.split(";")[0]
     assert found.where.endswith("; without GKD-GRPO λ=1 (1 of 3 runs)")
-    assert _decide("C1", _lose(size, "GKD-GRPO λ=0.1")).verdict == "contradicted"  # by rows that lost none
-    assert _decide("C3", _lose(size, "GRPO")) == Finding("undecided", None, "needs every run of GRPO (1 of 3 runs)")
-    labels = {line.label for _, lines in differences_table(_lose(size, "CMDP")).groups for line in lines}
+    assert _decide("C1", lose(size, "GKD-GRPO λ=0.1")).verdict == "contradicted"  # by rows that lost none
+    assert _decide("C3", lose(size, "GRPO")) == Finding("undecided", None, "needs every run of GRPO (1 of 3 runs)")
+    labels = {line.label for _, lines in differences_table(lose(size, "CMDP")).groups for line in lines}
     assert "CMDP (1 of 3 runs) minus GRPO" in labels
     assert "GRPO" in {line.label for _, lines in differences_table(size).groups for line in lines}
 

@@ -16,7 +16,7 @@ from evaluation.collected import Collected, read
 from evaluation.figures import __main__ as figures
 from evaluation.figures import curves, equal_compute, kl_distribution, pareto, score_vs_kl, win_rates
 from evaluation.figures.style import COLOURS, looks, save
-from tests.unit.synthetic import write_collected
+from tests.unit.synthetic import lose, write_collected
 
 NAMES = ("score_vs_kl", "pareto", "win_rates", "curves", "equal_compute", "kl_distribution")
 
@@ -43,6 +43,19 @@ def test_every_figure_is_written_as_png_and_pdf_with_its_caption(tmp_path: Path)
     for about in captions.values():
         assert "n = " in about["caption"]
         assert "d = 0.2" in about["caption"]
+
+
+def test_runs_that_are_missing_are_named(size: Collected) -> None:
+    """In the legend or beside the axis where a row is drawn from fewer runs; a row without any in the caption alone."""
+    fewer = lose(size, "CMDP")
+    for drawn in figures.draw_all(fewer):
+        assert "Runs are missing: " in drawn.caption
+        assert "CMDP (1 of 3 runs)" in drawn.caption
+        assert "Mini-LLM (failed: " in drawn.caption
+    for module in (score_vs_kl, curves, kl_distribution):
+        texts = [text.get_text() for text in module.draw(fewer).figure.legends[0].get_texts()]
+        assert "CMDP (1 of 3 runs)" in texts
+    assert "CMDP (1 of 3 runs)" in [tick.get_text() for tick in win_rates.draw(fewer).figure.axes[0].get_yticklabels()]
 
 
 def test_equal_input_gives_equal_bytes(size: Collected, tmp_path: Path) -> None:

@@ -160,6 +160,18 @@ def test_a_refusal_is_not_repeated_and_its_reason_is_given_but_never_the_key(
     assert b"sk-secret" not in written
 
 
+def test_after_a_refusal_nothing_more_is_sent(tmp_path: Path) -> None:
+    """Neither by those that wait for their turn of the minute nor by those that would try again."""
+    with serve(lambda number, prompt: 401) as server:
+        with pytest.raises(UserError, match="refused with status 401"):
+            judge.main(command(tmp_path, server, concurrency=8, requests_per_minute=60))
+        assert len(server.prompts) == 1
+    with serve(lambda number, prompt: 400 if number == 8 else 503) as server:
+        with pytest.raises(UserError, match="refused with status 400"):
+            judge.main(command(tmp_path, server, concurrency=8, retries=50, requests_per_minute=600))
+        assert len(server.prompts) == 8
+
+
 def test_a_key_that_is_named_must_be_set_and_without_one_none_is_sent(tmp_path: Path) -> None:
     with serve(counting) as server:
         with pytest.raises(UserError, match=r"environment variable 'NO_SUCH_KEY' .* is not set; export it"):

@@ -18,7 +18,7 @@ from evaluation.collected import Collected, read
 from evaluation.controls import checks
 from evaluation.pairwise import compare, judge_name, opponents, overall
 from evaluation.table_files import Table, to_csv
-from evaluation.tables.judges import VERIFIER, agreement, judge_tables, kappa, outcomes
+from evaluation.tables.judges import VERIFIER, Outcomes, agreement, judge_tables, kappa, outcomes
 from evaluation.tables.main import main_table
 from evaluation.verdicts import COLUMNS, FILE, Meeting, Verdicts
 from tests.unit.synthetic import TESTS, write_collected
@@ -159,6 +159,25 @@ def test_kappa_is_cohen_s(size: Collected) -> None:
     assert found["agree"].mean == pytest.approx(100 * np.mean(a == b))  # type: ignore[union-attr]
     perfect = agreement(outcomes(size, "world", "same", "exact"), right)
     assert perfect["kappa"].mean == pytest.approx(1.0)  # type: ignore[union-attr]
+
+
+def test_full_agreement_on_few_questions_is_not_certain() -> None:
+    """As every rate of no exceptions: four questions leave open what the fifth would show."""
+    signs = {("A", "B"): {0: np.array([1.0, -1, 0, 1])}, ("A", "C"): {0: np.array([1.0, 1, -1, 0])}}
+    one = Outcomes(["a", "b", "c", "d"], signs)
+    same = agreement(one, one)["agree"]
+    assert (same.mean, same.high) == (100.0, 100.0)  # type: ignore[union-attr]
+    assert same.low == pytest.approx(100 * 0.025 ** (1 / 4))  # type: ignore[union-attr]
+
+
+def test_kappa_has_an_interval_where_nearly_all_are_ties() -> None:
+    """Draws of nothing but ties leave kappa undefined; the others give its interval."""
+    left, right = np.zeros(50), np.zeros(50)
+    left[:3], right[:3] = (1.0, 1.0, -1.0), (1.0, 1.0, 1.0)
+    prompts = [str(n) for n in range(50)]
+    sides = [Outcomes(prompts, {("A", "B"): dict.fromkeys(range(3), signs)}) for signs in (left, right)]
+    found = agreement(*sides)["kappa"]
+    assert found.low < found.mean < found.high  # type: ignore[union-attr]
 
 
 def test_kappa_is_undefined_where_both_always_say_the_same_and_0_by_chance() -> None:

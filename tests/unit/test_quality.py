@@ -130,6 +130,29 @@ def test_trace_names_the_rows_that_a_cell_is_compared_with(built: Path) -> None:
     assert found.runs == ["world-cmdp-0", "world-cmdp-1"]
     assert {"world-grpo-0", "world-teacher-0"} <= set(found.beside)
     assert trace.find("main/CMDP/same/KL", built / "tables").beside == []
+    gap = trace.find("differences/GRPO/same/RWR", built / "tables")  # of two means over all opponents
+    assert {"world-teacher-0", "world-minillm-0"} & set(gap.beside)
+
+
+def test_trace_leads_to_what_a_cell_without_a_test_set_rests_on(built: Path) -> None:
+    """Of training to its logs; a control or a claim names its test set in words, so to all responses."""
+    folders = {"tables": built / "tables", "runs": built / "runs"}
+    cost, control = (trace.find(cell, folders["tables"]) for cell in (
+        "cost/CMDP/wall_s", "controls/Teacher, greedy FAC, Same distribution/Measured"))  # fmt: skip
+    assert any("see train.jsonl" in line for line in trace.told(cost, folders["runs"], False))
+    said = list(trace.told(control, folders["runs"], False))
+    assert any("its responses, of every test set, are in " in line for line in said)
+    assert not any("train.jsonl" in line for line in said)
+    for measure in ("fac", "cs", "kl"):
+        found = trace.find(f"intervals/CMDP/same/{measure} bootstrap", folders["tables"])
+        assert found.line["column"] == f"{measure}_boot"
+
+
+def test_trace_knows_a_computed_table(tmp_path: Path) -> None:
+    (tmp_path / "sources.json").write_text('{"tables": {"main": {}}}')
+    (tmp_path / "theory.csv").touch()
+    with pytest.raises(UserError, match="table 'theory' was computed, not measured"):
+        trace.find("theory/3.1/x", tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from evaluation.tables import __main__ as tables
 from evaluation.tables.differences import differences_table
 from evaluation.tables.kl_estimators import kl_estimators_table
 from evaluation.tables.satisfaction import satisfaction_table
-from tests.unit.synthetic import cells_of, write_collected
+from tests.unit.synthetic import cells_of, lose, write_collected
 from training.errors import UserError
 
 NAMES = (
@@ -99,6 +99,18 @@ def test_a_missing_seed_is_said_in_the_row(folder: Path, tmp_path: Path) -> None
     (partial / "runs.json").write_text(json.dumps(index))
     cells = cells_of(tables.main_table(read(partial)))
     assert cells["Same distribution (pair world)", "GKD (2 of 3 runs)", "fac"]["seeds"] == "2"
+
+
+def test_a_row_that_lost_runs_is_not_tested_and_has_no_verdict(size: Collected) -> None:
+    """What is left is a selection; of one seed all looks certain."""
+    fewer = lose(size, "CMDP")
+    key = ("Same distribution (pair world)", "CMDP (1 of 3 runs)")
+    satisfied = cells_of(satisfaction_table(fewer))
+    assert (satisfied[*key, "verdict"]["text"], satisfied[*key, "prompts"]["text"]) == ("undecided", "every run")
+    wins, whole = cells_of(tables.win_table(fewer)), cells_of(tables.win_table(size))
+    assert wins[*key, "leads"]["text"] == ""
+    assert wins[*key, "p GKD"]["text"] in ("", "–")
+    assert whole["Same distribution (pair world)", "CMDP", "p GKD"]["text"] not in ("", "–")
 
 
 def test_captions_name_size_d_reading_tests_n_seeds_and_note(size: Collected) -> None:
