@@ -110,6 +110,20 @@ def test_a_job_writes_its_record_beside_what_it_made(tmp_path: Path, monkeypatch
     assert record["machine"].keys() >= {"processor", "instruction_sets", "device", "cores"}
 
 
+def test_a_model_that_the_job_fetches_has_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's cache is asked again when the job is done; an input that it made itself is none of the hub's."""
+    monkeypatch.chdir(tmp_path)
+    cached: list[str] = []
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda name, file: cached[0] if cached else None)
+    monkeypatch.setattr(
+        provenance.runpy, "run_module", lambda *_, **__: cached.append(f"/cache/abc123/{tmp_path.name}")
+    )
+    provenance.main(["--out", "record.json", "--inputs", "org/student", str(ROOT / "config"), "--", "job"])
+    inputs = json.loads((tmp_path / "record.json").read_text(encoding="utf-8"))["inputs"]
+    assert list(inputs) == ["org/student", str(ROOT / "config")]
+    assert inputs["org/student"] == "hub commit abc123"
+
+
 def test_a_job_that_fails_leaves_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "record.json").write_text("old", encoding="utf-8")
