@@ -22,18 +22,11 @@ from training.settings import TrainSettings
 # As published, to count epochs in updates; of SVAMP what `sources.catalogue` leaves to training.
 TRAINING_PROBLEMS = {"gsm8k": 7473, "math": 7500, "svamp": 800, "reasoning_gym": 4080}
 _folders = cache(find_folders)  # read once: each look costs a third of a second
+# Settings that decide how long an update takes.
 ALIKE = (
-    "questions",
-    "samples",
-    "max_new_tokens",
-    "dtype",
-    "teacher_dtype",
-    "processes",
-    "cache",
-    "micro_questions",
-    "micro_tokens",
-    "gradient_checkpointing",
-)  # fmt: skip  (settings that decide how long an update takes)
+    "questions", "samples", "max_new_tokens", "dtype", "teacher_dtype", "processes", "cache", "micro_questions",
+    "micro_tokens", "gradient_checkpointing",
+)  # fmt: skip
 REFERENCES = 2  # teacher and student, evaluated but not trained
 TIMED = "as timed on one core of an x86-64 server with bfloat16 instructions (study/durations.yaml)"
 
