@@ -9,7 +9,6 @@ durations.yaml; of trained runs that are finished here, those of their cost.json
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import statistics
 import subprocess
@@ -22,6 +21,7 @@ import yaml
 from study.machine import machine
 from study.plan import make_plan
 from training.errors import UserError, cli
+from training.json_files import read_object
 
 DURATIONS = Path(__file__).with_name("durations.yaml")
 TARGETS = ("results/tables", "runs")
@@ -56,19 +56,24 @@ def seconds(size: str, runs: list[str], results: Path) -> Seconds:
     known = yaml.safe_load(DURATIONS.read_text(encoding="utf-8"))
     stated = {**known["shared"], **known["sizes"].get(size, {})}
     found = {rule: (float(value), "stated in study/durations.yaml") for rule, value in stated.items()}
-    walls = [wall for run in runs if (wall := _wall_s(results / "runs" / run)) is not None]
+    walls = [done[1]["wall_s"] for run in runs if (done := finished(results / "runs" / run))]
     if walls:
         found["train"] = (statistics.median(walls), f"median of {len(walls)} finished runs")
     return found
 
 
-def _wall_s(run: Path) -> float | None:
-    """Seconds of a finished run; None where there is none, and of one that failed, which says nothing of the others."""
-    record, cost = run / "run.json", run / "cost.json"
-    if not (record.is_file() and cost.is_file()):
+def finished(run: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """`run.json` and `cost.json` of a run that has finished; of one that failed, which says nothing of others, None.
+
+    Raises `UserError` where a record is damaged.
+    """
+    remedy, record, cost = f"remove {run} and train the run again", run / "run.json", run / "cost.json"
+    if not record.is_file():
         return None
-    ended = json.loads(record.read_text(encoding="utf-8"))["status"] == "ok"
-    return float(json.loads(cost.read_text(encoding="utf-8"))["wall_s"]) if ended else None
+    made = read_object(record, {"status": str}, remedy)
+    if made["status"] != "ok" or not cost.is_file():
+        return None
+    return made, read_object(cost, {"wall_s": float, "steps": int}, remedy)
 
 
 def told(size: str, counted: dict[str, int], each: Seconds, on: dict[str, Any]) -> list[str]:

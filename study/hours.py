@@ -11,12 +11,11 @@ import yaml
 from study.config import Pair, Size
 from study.estimates import HOUR, Device, fine_tuning_s, generate_s, score_s, update_s
 from study.facts import Facts
-from study.forecast import DURATIONS
+from study.forecast import DURATIONS, finished
 from study.pair_checks import Prompts
 from study.plan import CONTROLS
 from training.errors import UserError, nearest
 from training.folders import find_folders
-from training.json_files import read_object
 from training.settings import TrainSettings
 
 # As published, to count epochs in updates; of SVAMP what `sources.catalogue` leaves to training.
@@ -172,12 +171,11 @@ def measured_update_s(
     models = {"student": pair.student.pretrained, "teacher": pair.teacher.pretrained}
     found = []
     for file in sorted(runs.glob(f"{name}-{method}-*/run.json")):
-        remedy = f"remove {file.parent} and train the run again"
-        record, cost = read_object(file, {"status": str}, remedy), file.with_name("cost.json")
+        if not (done := finished(file.parent)):
+            continue
+        record, cost = done
         used, inputs = record.get("train"), record.get("inputs")
         like = isinstance(used, dict) and all(used.get(key) == getattr(train, key) for key in ALIKE)
-        like = like and isinstance(inputs, dict) and all(inputs.get(k) == v for k, v in models.items() if v)
-        if like and record["status"] == "ok" and cost.is_file():
-            spent = read_object(cost, {"wall_s": float, "steps": int}, remedy)
-            found.append(spent["wall_s"] / max(1, spent["steps"]))
+        if like and isinstance(inputs, dict) and all(inputs.get(k) == v for k, v in models.items() if v):
+            found.append(cost["wall_s"] / max(1, cost["steps"]))
     return sum(found) / len(found) if found else None

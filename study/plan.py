@@ -133,19 +133,17 @@ def make_plan(name: str, data_root: str | None = None) -> Plan:
         if method in RESERVED:
             raise UserError(f"{where}: '{method}' names a reference or control row already; rename the method's folder")
         check_source(folders[method].path / "method.py")
-    plan, asked = Plan(name, size), set[str]()  # a threshold may need a run that is no row of the tables
+    plan = Plan(name, size)
     for pair_name, pair in size.pairs.items():
         check_vocabularies(pair_name, pair, where)
         _add_pair(plan, pair_name, pair, data_root or size.data_root)
-        before = set(plan.runs)
         _add_references(plan, pair_name, pair)
-        asked |= plan.runs.keys() - before
         plan.pairs[pair_name]["threshold"] = add_threshold(plan, pair_name, folders, size.threshold)
         for method, overrides in size.methods.items():
             for run in method_runs(plan, pair_name, folders, method, overrides or {}, where):
                 plan.runs[run.id] = run
-                asked.add(run.id)
-    plan.tabled = [run for run in plan.runs if run in asked]
+    # A threshold may need a run of a method that is none of the size's.
+    plan.tabled = [run.id for run in plan.runs.values() if run.kind != "method" or run.method in size.methods]
     for ablation in size.ablations:
         plan.ablations[ablation] = ablate(plan, ablation, folders, where)
     return plan

@@ -54,9 +54,9 @@ class Cost:
     def count(
         self, prompt_tokens: int, response_tokens: int, student: int, teacher: int | None, sampled_by: str | None
     ) -> None:
-        """Add one update's tokens; `student` and `teacher` are parameter counts, None where no teacher ran.
+        """Add one update's tokens; `student` and `teacher` are parameter counts, None where no teacher ran over them.
 
-        `sampled_by` is "student", "teacher" (one pass of it is counted, its sampling) or None, for given responses.
+        `sampled_by` is "student", "teacher" (whose sampling `count_along` adds) or None, for given responses.
         """
         tokens = prompt_tokens + response_tokens
         self.student_tokens += tokens
@@ -70,7 +70,7 @@ class Cost:
             self.flops += 2.0 * teacher * tokens
 
     def count_along(self, tokens: int, teacher: int) -> None:
-        """Add a further pass of a teacher of `teacher` parameters: along with sampling, or over what it sampled."""
+        """Add what a teacher of `teacher` parameters costs that takes part in sampling, beside `count`."""
         self.teacher_tokens += tokens
         self.flops += 2.0 * teacher * tokens
 

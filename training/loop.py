@@ -153,7 +153,6 @@ class Trainer:
         (student, teacher), by = self.sizes, None if mix is None else "student"
         if mix and self.teacher is not None and samples_alone(self.teacher, self.student, mix):
             by = "teacher"
-        self.cost.count(prompt, response, student, teacher if asked or by == "teacher" else None, by)
-        scored_too = by == "teacher" and asked  # what sampling computed is not kept
-        if self.method.reads_budget or scored_too or (mix and by == "student"):
-            self.cost.count_along(prompt + response, self.sizes[1] or 0)
+        self.cost.count(prompt, response, student, teacher if asked else None, by)
+        if self.method.reads_budget or mix:  # the teacher took part in sampling, alone or beside the student
+            self.cost.count_along(prompt + response, teacher or 0)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from evaluation.captions import row_label, setting
 from evaluation.collected import Collected, Row, counts
-from evaluation.figures.style import Drawn, about_d, about_lost, finish, fold, grid, looks, mark_level, shown_runs
+from evaluation.figures.style import Drawn, about_d, finished, fold, grid, looks, mark_level
 
 TITLE = "Training curves"
 PANELS = (("reward", "reward (share correct)"), ("kl", "mean KL per token (nats)"), ("satisfied", "satisfied %"))
@@ -32,8 +32,7 @@ def draw(size: Collected) -> Drawn:
     """A row of three panels per pair: mean over seeds, band from the lowest to the highest seed."""
     drawn = panels(size, "step", lambda row: 1.0)
     text = _caption(size, drawn.seeds, drawn.responses)
-    figure = finish(drawn.figure, drawn.axes, TITLE, text, len(drawn.labels))
-    return Drawn("curves", TITLE, text, figure, shown_runs(size, "method"))
+    return finished(size, "curves", TITLE, drawn.figure, drawn.axes, text, "method", entries=len(drawn.labels))
 
 
 def panels(size: Collected, over: str, per_step: Callable[[Row], float | None]) -> Panels:
@@ -88,6 +87,5 @@ def _caption(size: Collected, seeds: set[int], responses: set[int]) -> str:
         "Means over fixed validation prompts, one sampled response each, by the training monitor; satisfied: the "
         f"response's KL, in the pair's reading, is at most d. {about_d(size)}Line: mean over seeds; band: lowest to "
         "highest seed. "
-        f"n = {counts(responses)} responses per point; seeds: {counts(seeds)}.{about_lost(size, 'method')} "
-        f"{setting(size)}{note}"
+        f"n = {counts(responses)} responses per point; seeds: {counts(seeds)}. {setting(size)}{note}"
     )

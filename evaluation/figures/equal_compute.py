@@ -8,7 +8,7 @@ from evaluation.captions import setting
 from evaluation.collected import Collected, Row, counts
 from evaluation.equal_compute import flops_per_step, limits
 from evaluation.figures.curves import panels
-from evaluation.figures.style import D_LINE, Drawn, about_d, about_lost, finish, shown_runs
+from evaluation.figures.style import D_LINE, Drawn, about_d, finished
 
 TITLE = "Training curves at equal compute"
 
@@ -22,8 +22,7 @@ def draw(size: Collected) -> Drawn:
             for axis in line:
                 axis.axvline(common.flops / 1e12, **{**D_LINE, "linestyle": ":"})
     text = _caption(size, drawn.seeds, drawn.responses)
-    figure = finish(drawn.figure, drawn.axes, TITLE, text, len(drawn.labels))
-    return Drawn("equal_compute", TITLE, text, figure, shown_runs(size, "method"))
+    return finished(size, "equal_compute", TITLE, drawn.figure, drawn.axes, text, "method", entries=len(drawn.labels))
 
 
 def _per_step(size: Collected, row: Row) -> float | None:
@@ -41,5 +40,5 @@ def _caption(size: Collected, seeds: set[int], responses: set[int]) -> str:
         "The training curves over the operations spent (student and teacher, generation included). Dotted: the "
         f"largest budget that every run reached, where the methods are compared. {about_d(size)}Line: mean over seeds; "
         f"band: lowest to highest seed. n = {counts(responses)} responses per point; seeds: {counts(seeds)}. "
-        f"{setting(size)}{note}{about_lost(size, 'method')}"
+        f"{setting(size)}{note}"
     )

@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from evaluation.captions import caption, row_label
 from evaluation.collected import Collected, Pair, Row, Test
-from evaluation.figures.style import Drawn, Look, about_lost, finish, grid, looks, mark_threshold, shown_runs
+from evaluation.figures.style import Drawn, Look, finished, grid, looks, mark_threshold
 from evaluation.measures import satisfaction
 from evaluation.statistics import Estimate
 
@@ -37,9 +37,8 @@ def draw(size: Collected) -> Drawn:
         for unused in line[len(pair.tests) :]:
             unused.set_axis_off()
         line[0].set_ylabel("% of responses" if len(size.pairs) == 1 else f"% of responses, pair {name}")
-    text = caption(size, WHAT + about_lost(size, "method", "reference"), shown)
-    runs = shown_runs(size, "method", "reference")
-    return Drawn("kl_distribution", TITLE, text, finish(figure, axes, TITLE, text, len(labels)), runs)
+    text, kinds = caption(size, WHAT, shown), ("method", "reference")
+    return finished(size, "kl_distribution", TITLE, figure, axes, text, *kinds, entries=len(labels))
 
 
 def _panel(axis: Axes, size: Collected, rows: list[Row], test: Test, look: dict[str, Look]) -> dict[str, Estimate]:

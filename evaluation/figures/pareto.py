@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from evaluation.captions import caption
 from evaluation.collected import Collected, Test
 from evaluation.figures.score_vs_kl import panels
-from evaluation.figures.style import Drawn, about_d, about_lost, finish, shown_runs
+from evaluation.figures.style import Drawn, about_d, finished
 from evaluation.pareto import front
 from evaluation.tables.pareto import point_of
 
@@ -25,8 +25,8 @@ def draw(size: Collected) -> Drawn:
     for line, (name, pair) in zip(axes, size.pairs.items(), strict=True):
         for axis, test in zip(line, pair.tests, strict=False):  # the panels share their scale, known only now
             _front(axis, size, name, test)
-    text = caption(size, WHAT.format(d=about_d(size)) + about_lost(size, "method"), shown)
-    return Drawn("pareto", TITLE, text, finish(figure, axes, TITLE, text, labels), shown_runs(size, "method"))
+    text = caption(size, WHAT.format(d=about_d(size)), shown)
+    return finished(size, "pareto", TITLE, figure, axes, text, "method", entries=labels)
 
 
 def _front(axis: Axes, size: Collected, pair: str, test: Test) -> None:

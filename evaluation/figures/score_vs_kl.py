@@ -14,14 +14,12 @@ from evaluation.figures.style import (
     Drawn,
     Look,
     about_d,
-    about_lost,
     error_bars,
-    finish,
+    finished,
     fold,
     grid,
     looks,
     mark_threshold,
-    shown_runs,
 )
 from evaluation.statistics import Estimate
 
@@ -34,10 +32,10 @@ WHAT = (
 
 def draw(size: Collected) -> Drawn:
     """One panel per pair and test set, a point with both intervals per row."""
-    figure, axes, shown, labels = panels(size, "method", "reference")
-    text = caption(size, WHAT.format(d=about_d(size)) + about_lost(size, "method", "reference"), shown)
-    runs = shown_runs(size, "method", "reference")
-    return Drawn("score_vs_kl", TITLE, text, finish(figure, axes, TITLE, text, labels), runs)
+    kinds = ("method", "reference")
+    figure, axes, shown, labels = panels(size, *kinds)
+    text = caption(size, WHAT.format(d=about_d(size)), shown)
+    return finished(size, "score_vs_kl", TITLE, figure, axes, text, *kinds, entries=labels)
 
 
 def panels(size: Collected, *kinds: str) -> tuple[Figure, Any, list[Estimate], int]:

@@ -114,12 +114,6 @@ def shown_runs(size: Collected, *kinds: str) -> tuple[str, ...]:
     return sources.union(row.ids for pair in size.pairs for row in size.rows(pair, *kinds) if row.finished)
 
 
-def about_lost(size: Collected, *kinds: str) -> str:
-    """What a caption says of rows of these kinds that lost runs; "" where none did."""
-    rows = [row for pair in size.pairs for row in size.rows(pair, *kinds)]
-    return f" Runs are missing: {', '.join(dict.fromkeys(lost(rows)))}." if lost(rows) else ""
-
-
 def looks(rows: Sequence[Row]) -> dict[str, Look]:
     """Look of every row by label. Unknown methods take spare colours in the order of their names."""
     strangers = sorted({row.method for row in rows} - set(COLOURS))
@@ -225,6 +219,15 @@ def finish(figure: Figure, axes: Any, title: str, caption: str, entries: int = 0
                       fontsize="small")  # fmt: skip
     figure.tight_layout(rect=(0, (below + legend) / total, 1, 1 - above / total))
     return figure
+
+
+def finished(
+    size: Collected, name: str, title: str, figure: Figure, axes: Any, text: str, *kinds: str, entries: int = 0
+) -> Drawn:
+    """The figure of a size's rows of these kinds: its caption `text` ends with the rows that lost runs, if any did."""
+    absent = dict.fromkeys(lost(row for pair in size.pairs for row in size.rows(pair, *kinds)))
+    text += f" Runs are missing: {', '.join(absent)}." if absent else ""
+    return Drawn(name, title, text, finish(figure, axes, title, text, entries), shown_runs(size, *kinds))
 
 
 def _legend_entries(axes: Any) -> tuple[list[Any], list[str]]:

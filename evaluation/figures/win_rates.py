@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from evaluation.captions import caption, row_label
 from evaluation.collected import Collected, Row, Test
-from evaluation.figures.style import Drawn, about_lost, error_bars, finish, grid, looks, shown_runs
+from evaluation.figures.style import Drawn, error_bars, finished, grid, looks
 from evaluation.pairwise import judge_name, overall
 from evaluation.statistics import Estimate
 
@@ -35,9 +35,8 @@ def draw(size: Collected) -> Drawn:
         line[0].set_ylim(len(rows) - 0.5, -0.5)
         if len(size.pairs) > 1:
             line[0].set_ylabel(f"pair {name}")
-    text = caption(size, WHAT.format(judge=judge_name(size)) + about_lost(size, "method", "reference"), shown)
-    runs = shown_runs(size, "method", "reference")
-    return Drawn("win_rates", TITLE, text, finish(figure, axes, TITLE, text), runs)
+    text = caption(size, WHAT.format(judge=judge_name(size)), shown)
+    return finished(size, "win_rates", TITLE, figure, axes, text, "method", "reference")
 
 
 def _panel(axis: Axes, size: Collected, rows: list[Row], test: Test) -> list[Estimate]:

@@ -49,10 +49,9 @@ def _cells(size: Collected, row: Row, test: Test) -> dict[str, Cell]:
     if inside is None or kl is None or charged is None:
         return {}
     sure = certify(inside)
-    verdict = sure.verdict if row.complete else "undecided"
     stuck = "more seeds" if len(inside) > 1 else "beyond 10 million"
     needed = stuck if sure.prompts_to_decide is None else f"{sure.prompts_to_decide:,}"
-    needed = needed if row.complete else "every run"
+    verdict, needed = (sure.verdict, needed) if row.complete else ("undecided", "every run")
     beyond = 1.0 - inside
     cells: dict[str, Cell] = {
         "cs": percent(measures.satisfaction(size, row, test.name)),

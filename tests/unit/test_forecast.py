@@ -47,7 +47,7 @@ def test_finished_runs_replace_the_stated_seconds(tmp_path: Path) -> None:
     assert seconds("micro", ["a", "b", "c"], tmp_path)["train"][1].startswith("stated")
     for run, wall, status in (("a", 10.0, "ok"), ("b", 30.0, "ok"), ("d", 0.1, "failed")):
         (tmp_path / "runs" / run).mkdir(parents=True)
-        (tmp_path / "runs" / run / "cost.json").write_text(json.dumps({"wall_s": wall}))
+        (tmp_path / "runs" / run / "cost.json").write_text(json.dumps({"wall_s": wall, "steps": 3}))
         (tmp_path / "runs" / run / "run.json").write_text(json.dumps({"status": status}))
     assert seconds("micro", ["a", "b", "c", "d"], tmp_path)["train"] == (20.0, "median of 2 finished runs")
 
