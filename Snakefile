@@ -19,6 +19,7 @@ environ["PYTHONPATH"] = pathsep.join(filter(None, (str(workflow.basedir), enviro
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 from study.code import code_hash
+from study.machine import card_out_of_reach
 from study.plan import make_plan, task_files
 from study.precision import slow_bfloat16
 from training.errors import UserError
@@ -38,10 +39,12 @@ if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method and 
 # Jobs of one machine would share its first card and run out of memory together: one at a time, unless told otherwise.
 # An executor that submits has `nodes` (`--jobs`): there, and in the jobs that it starts, cards are not ours to count.
 here = workflow.is_main_process and workflow.resource_settings.nodes is None
-if here and which("nvidia-smi") and "gpu" not in workflow.global_resources:
+unused = card_out_of_reach()
+if here and which("nvidia-smi") and not unused and "gpu" not in workflow.global_resources:
     workflow.register_resource("gpu", 1)
-if here and not which("nvidia-smi") and (slow := slow_bfloat16(PLAN.size)):
-    print(f"warning: {slow}", file=sys.stderr)
+slow = slow_bfloat16(PLAN.size) if unused or not which("nvidia-smi") else None
+for warning in filter(None, (unused, slow) if here else ()):
+    print(f"warning: {warning}", file=sys.stderr)
 
 BUILT = f"results/built/{PLAN.name}"
 

@@ -19,6 +19,9 @@ from transformers import DynamicCache, GenerationConfig
 from benchmarks.page import Row
 from benchmarks.pairs import LARGE, LR, SAMPLES, Shape, budget, llama, log_probabilities, our_trainer, problems, shapes
 from benchmarks.timing import Bench, alternate, seconds
+from study.config import load_size
+from study.costs import find_device
+from training.cost import Cost
 from training.folders import find_folders
 from training.following import positions
 from training.method import Method
@@ -139,4 +142,17 @@ def one(shape: Shape, name: str, bench: Bench) -> Row:
     parts = {part: median(values[-len(rounds) :]) for part, values in bare.spent.items()}
     shares = ", ".join(f"{part} {value / sum(parts.values()):.0%}" for part, value in parts.items())
     labels = {"ours / bare": name, "model": shape.title, "sequences": str(sequences)}
-    return Row(labels, rounds, TARGET, more={"shares of the bare parts": shares})
+    more = gpu_columns(trainer.cost, median(r[0] for r in rounds), bench) if bench.device.type == "cuda" else {}
+    return Row(labels, rounds, TARGET, more={"shares of the bare parts": shares, **more})
+
+
+def gpu_columns(cost: Cost, typical: float, bench: Bench) -> dict[str, str]:
+    """Of an update of ours that takes `typical` seconds: response tokens per second, arithmetic as a share of the peak.
+
+    Peaks are stated for bfloat16, so in float32 there is no share.
+    """
+    found = {"tokens/s": f"{cost.tokens_generated / cost.steps / typical:,.0f}"}
+    if bench.dtype == "bfloat16":
+        card, _ = find_device(None, load_size("micro"))
+        found["of the peak"] = f"{cost.flops / cost.steps / typical / card.peak:.1%}"
+    return found

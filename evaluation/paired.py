@@ -24,12 +24,12 @@ class Difference:
         return bounded_interval(self.values).scaled(100.0) if self.rate else mean_interval(self.values)
 
     def resolved(self) -> float:
-        """The smallest true difference that this design finds, in the same unit."""
+        """The smallest true difference that this design finds, same unit; of rates at least half of the interval."""
         least = smallest_resolved(self.values)
         if not self.rate:
             return least
-        nothing = bounded_interval(np.zeros((1, self.values.shape[1], 1))).high  # open even where none is seen
-        return 100.0 * max(least, nothing)
+        found = self.estimate()
+        return max(100.0 * least, 0.5 * (found.high - found.low))
 
 
 def together(size: Collected, one: Row, other: Row, test: str, metric: str) -> tuple[Array, Array] | None:

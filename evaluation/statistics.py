@@ -223,14 +223,23 @@ def _clopper_pearson(rate: float, size: float, tail: float) -> tuple[float, floa
 
 
 def bounded_interval(y: ArrayLike) -> Estimate:
-    """`mean_interval` of differences of rates; y (S, P, K) in [-1, 1].
+    """`mean_interval` of differences of rates, y (S, P, K) in [-1, 1], with care for what few prompts show.
 
-    Never narrower than what P prompts without any difference would leave open, and cut to [-1, 1].
+    A difference is the share that is better minus the share that is worse. Where few prompts carry one of them, a t
+    interval claims too much; so the high end is at least the Korn-Graubard upper bound of the share that is better
+    (prompts alone; never surer than P prompts without any) less the share that is worse as it is, the low end
+    likewise. Prompts that never differ thus leave 1 - 0.025**(1/P) open on both sides. Cut to [-1, 1].
     """
-    found = mean_interval(y)
-    floor = _clopper_pearson(0.0, found.prompts, TAIL)[1]
-    low, high = min(found.low, found.mean - floor), max(found.high, found.mean + floor)
-    return replace(found, low=max(low, -1.0), high=min(high, 1.0))
+    found, values = mean_interval(y), complete(y)
+    better, worse = np.maximum(values, 0.0), np.maximum(-values, 0.0)
+    low, high = float(better.mean()) - _most(worse), _most(better) - float(worse.mean())
+    return replace(found, low=max(min(found.low, low), -1.0), high=min(max(found.high, high), 1.0))
+
+
+def _most(share: Array) -> float:
+    """Upper bound of the mean of share (S, P, K) in [0, 1], with the prompts' spread alone."""
+    prompts = share.mean(axis=(0, 2), keepdims=True).reshape(1, -1, 1)
+    return rate_bounds(float(share.mean()), spread(prompts), share.shape[1], share.size, TAIL, None)[1]
 
 
 def p_value(y: ArrayLike) -> float:

@@ -97,12 +97,12 @@ def _hours(hours: dict[str, float], device: Device) -> Iterator[Finding]:
 
 
 def _disk(size: Size, name: str, student: Facts, teacher: Facts) -> float:
-    """Bytes of both models, the policies, and two checkpoints of the run under way."""
+    """Bytes of both models, the policies, and of the run under way two checkpoints and the one that is written."""
     if student.config is None or teacher.config is None:
         return 0.0
     weight, policies = bytes_per(size.train_of(name).dtype), sum(trained_rows(size).values()) * len(size.seeds_of(name))
     held = weight * (student.config.parameters() * (policies + 1) + teacher.config.parameters())
-    return held + 2 * (weight + 12) * student.config.parameters()
+    return held + 3 * (weight + 12) * student.config.parameters()
 
 
 def _memories(size: Size, name: str, known: tuple[Facts, Facts, Prompts], device: Device) -> Iterator[Finding]:

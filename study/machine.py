@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 # Instruction sets for which the CPU libraries have kernels of their own: other ones, other last bits.
@@ -55,6 +57,20 @@ def machine() -> dict[str, Any]:
         if torch.cuda.is_available():
             found |= _gpu(torch)
     return found
+
+
+def card_out_of_reach() -> str | None:
+    """One sentence where a GPU is here and the torch installed is a build without CUDA; None otherwise."""
+    try:
+        build = version("torch")
+    except PackageNotFoundError:  # each job has an environment of its own
+        return None
+    if which("nvidia-smi") is None or not build.endswith("+cpu"):
+        return None
+    return (
+        f"there is a GPU here, but torch {build} is a build for CPUs, on which all jobs would run; install a CUDA "
+        "build of the same version"
+    )
 
 
 def _gpu(torch: Any) -> dict[str, Any]:

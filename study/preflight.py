@@ -17,6 +17,7 @@ from study.costs import GB, HERE, Known, cost_findings, find_device
 from study.data_checks import data_findings, prompt_lengths
 from study.facts import facts
 from study.hours import clock
+from study.machine import card_out_of_reach
 from study.pair_checks import Finding, folder_findings, pair_findings
 from study.precision import slow_bfloat16
 from training.errors import cli
@@ -39,7 +40,10 @@ def findings(name: str, size: Size, device: str | None, root: str | None) -> Ite
         yield from data_findings(pair, content, here)
     card, origin = find_device(device, size)
     yield Finding("note", "all", "device", f"{card.title}, {card.memory / GB:.0f} GB ({origin})")
-    slow = slow_bfloat16(size) if card.cores else None
+    unused = card_out_of_reach() if origin == HERE else None
+    if unused:
+        yield Finding("warning", "all", "device", unused)
+    slow = slow_bfloat16(size) if card.cores or unused else None
     if slow:
         yield Finding("warning", "all", "bfloat16", f"{slow}; hours below are not those of this processor")
     yield from cost_findings(size, known, clock(name, card, origin == HERE))

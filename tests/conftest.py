@@ -1,11 +1,14 @@
 """One thread per test process: two of them run side by side."""
 
 import os
+import sys
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+if not any("test_device" in word for word in sys.argv):  # all others compare with tensors of the CPU
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 APART = ("test_commands.py", "test_shadows.py")  # of the workflow's tests, those that need no build of the smoke size

@@ -60,6 +60,13 @@ def divergence(design: Design, rng: np.random.Generator) -> tuple[float, Array]:
     return float(np.exp(0.5 * design.total**2)), scores
 
 
+def seldom(better: float, worse: float, rng: np.random.Generator) -> tuple[float, Array]:
+    """Differences (1, P, K) of two rows that agree but on few prompts, and there in every sample; in truth, the mean."""
+    drawn = rng.random((1, PROMPTS, 1))
+    sign = (drawn < better).astype(np.float64) - (drawn > 1.0 - worse)
+    return better - worse, np.repeat(sign, SAMPLES, axis=2)
+
+
 def ends(interval: Callable[[Array], Estimate]) -> Interval:
     """Low and high of an estimate's interval."""
 

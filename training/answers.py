@@ -16,7 +16,7 @@ def extract(text: str) -> str | None:
     """Final answer of a response, normalised; None where the strict form is missing.
 
     `####` must occur once, and what follows it must be one number and nothing else but white space, a dollar
-    sign, a percent sign or a final full stop. Otherwise the last balanced `\\boxed{...}` is taken.
+    sign, a percent sign or a final full stop. Without any, the content of the last `\\boxed{`, where it is closed.
     """
     if text.count(_MARK) == 1:
         tail = text.split(_MARK)[1].strip().lstrip("$").rstrip(".%").strip()

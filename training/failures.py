@@ -9,14 +9,16 @@ from types import TracebackType
 from training.cost import Cost
 from training.errors import STORAGE, TrainingFailed, UserError
 
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory")  # as CUDA and the CPU's allocator say it
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")  # by CUDA and the CPU's allocator
+DEVICE = ("CUDA error", "CUDA driver error", "CUDNN_STATUS_", "CUBLAS_STATUS_", "NCCL error")
+OF_CODE = "device-side assert"  # a CUDA error that wrong indices make
 
 
 class Watched:
     """A block in which any error becomes `TrainingFailed`, with the step, the cause and the place in the method.
 
-    Left as they are: `TrainingFailed`, a `UserError`, and trouble with the disk, which says nothing about the method
-    and ends the job, so that a re-run takes it up again.
+    Left as they are: `TrainingFailed`, a `UserError`, and trouble with the disk or the device, which says nothing about
+    the method and ends the job, so that a re-run takes it up again.
     """
 
     def __init__(self, method: Path, cost: Cost) -> None:
@@ -33,9 +35,12 @@ class Watched:
             return
         if isinstance(error, OSError) and error.errno in STORAGE:
             return
-        step = self.cost.steps + 1
-        cause = (str(error).strip() or "no message").splitlines()[0]
-        if isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY):
+        step, said = self.cost.steps + 1, str(error)
+        cause = (said.strip() or "no message").splitlines()[0]
+        exhausted = isinstance(error, MemoryError) or any(words in said for words in OUT_OF_MEMORY)
+        if not exhausted and OF_CODE not in said and any(words in said for words in DEVICE):
+            return
+        if exhausted:
             raise TrainingFailed(f"out of memory at step {step} ({cause}); {_less_memory(error)}") from error
         raise TrainingFailed(f"{type(error).__name__} at step {step}: {cause} ({self._place(error)})") from error
 

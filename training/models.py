@@ -28,6 +28,9 @@ from training.vocabulary import clashes
 UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, ImportError, RuntimeError, SafetensorError,
               StrictDataclassError)  # fmt: skip
 LONGEST = 200  # characters of a reason
+# On Hopper torch 2.11 and later prefer cuDNN's attention. With a mask its backward pass gives NaN at some lengths
+# (pytorch issue 196678), and it plans anew for every length that the cache grows to; the other kernels do neither.
+torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def default_device() -> torch.device:

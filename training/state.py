@@ -54,7 +54,7 @@ def restore(trainer: Trainer, saved: Saved) -> int:
     np.random.set_state(tuple(facts["numpy"]))
     states = _below("random", saved.tensors)
     torch.set_rng_state(states["0"])
-    if torch.cuda.is_available():
+    if "1" in states and torch.cuda.is_available():  # a checkpoint of a CPU has none
         torch.cuda.set_rng_state(states["1"])
     return saved.step
 

@@ -1,16 +1,20 @@
 """What the suite computes on the device that torch sees, a GPU where there is one, against float64 on the CPU.
 
-The first thing to run on a new GPU: the other tests stay on the CPU wherever their tensors are made there.
+The first thing to run on a new GPU, by itself: where other tests run too, all stay on the CPU (tests/conftest.py).
 """
 
 from __future__ import annotations
 
+import math
+import os
 from dataclasses import fields
+from shutil import which
 
 import pytest
 import torch
 from scipy.stats import chisquare
 from torch import Tensor
+from torch.nn import functional
 
 from benchmarks.pairs import MICRO, budget, llama, our_trainer
 from benchmarks.timing import Bench
@@ -52,6 +56,23 @@ def expected(integrand: object) -> tuple[Tensor, Tensor]:
         mu = with_floor(tiny.full_log_probs(batch._teacher, batch.rollouts))
     value = batch.mean(integrand(pi, mu).sum(-1)).mean()
     return value.detach(), tiny.gradients(student, value)
+
+
+def test_a_gpu_that_is_here_is_the_one_that_is_tested() -> None:
+    assert DEVICE.type == "cuda" or which("nvidia-smi") is None or os.environ.get("CUDA_VISIBLE_DEVICES") == ""
+
+
+@pytest.mark.parametrize("length", [64, 192])
+def test_attention_under_a_mask_has_a_gradient(length: int) -> None:
+    """At these lengths cuDNN's kernel gave NaN where all scores of a query are very low (pytorch issue 196678)."""
+    q, k, v = (torch.randn(1, 1, length, 64, device=DEVICE, dtype=torch.bfloat16) * 0.1 for _ in range(3))
+    q[..., 0], k[..., 0] = 1.0, -120 * math.sqrt(64)
+    mask = torch.ones(length, length, dtype=torch.bool, device=DEVICE).tril()[None, None]
+    inputs = [x.requires_grad_() for x in (q, k, v)]
+    out = functional.scaled_dot_product_attention(*inputs, attn_mask=mask)
+    out.backward(torch.randn_like(out))
+    assert all(torch.isfinite(x.grad).all() for x in inputs if x.grad is not None)
+    assert q.grad is not None
 
 
 @pytest.mark.parametrize("tile", [None, 5])

@@ -12,9 +12,11 @@ from benchmarks.__main__ import NAMES, PAGE, main
 from benchmarks.divergence import SIDES, random_rollouts, sides
 from benchmarks.page import Row, put, tables
 from benchmarks.pairs import TINY, llama, problems
-from benchmarks.parts import Bare
+from benchmarks.parts import Bare, gpu_columns
 from benchmarks.timing import Bench, Effort, alternate, ratio
 from benchmarks.workflow import recorded, rows, training
+from study.estimates import DEVICES
+from training.cost import Cost
 from training.errors import UserError
 from training.folders import find_folders
 from training.prompt import encode
@@ -116,10 +118,11 @@ def test_the_workflow_is_compared_with_its_jobs(tmp_path: Path) -> None:
     assert [row.ratio.median for row in rows(done, 10.0, [(1.0, 10.0)], trained)][0::2] == [2.0, 0.1]
 
 
-def test_the_command_writes_results_and_its_part_of_the_page(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_command_writes_results_and_its_part_of_the_page(dtype: str, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- trl cpu -->\nold\n<!-- end of trl cpu -->\nafter\n")
-    main(["--quick", "--only", "trl", "--out", str(tmp_path / "out"), "--page", str(page)])
+    main(["--quick", "--only", "trl", "--dtype", dtype, "--out", str(tmp_path / "out"), "--page", str(page)])
     measured = json.loads((tmp_path / "out" / "cpu" / "trl.json").read_text())
     assert [row["labels"]["ours / TRL"] for row in measured["rows"]] == [
         "grpo / GRPOTrainer",
@@ -131,6 +134,14 @@ def test_the_command_writes_results_and_its_part_of_the_page(tmp_path: Path) -> 
     assert text.endswith("after\n")
     assert "old" not in text
     assert "| gkd / DistillationTrainer | tiny | 8 |" in text
+
+
+def test_the_share_of_a_cards_peak_is_of_bfloat16_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.parts.find_device", lambda name, size: (DEVICES["h100_80gb"], "here"))
+    cost = Cost(steps=2, tokens_generated=600, flops=2 * 0.25 * DEVICES["h100_80gb"].peak)
+    half = gpu_columns(cost, 0.5, Bench(torch.device("cpu"), "bfloat16"))
+    assert half == {"tokens/s": "600", "of the peak": "50.0%"}
+    assert set(gpu_columns(cost, 0.5, Bench(torch.device("cpu")))) == {"tokens/s"}
 
 
 def test_the_page_has_a_place_for_every_benchmark() -> None:

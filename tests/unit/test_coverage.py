@@ -18,7 +18,7 @@ from evaluation.statistics import (
     positive_interval,
     proportion_interval,
 )
-from tests.coverage import Design, coverage, divergence, ends, normal, one_sided, rates, repeated
+from tests.coverage import Design, coverage, divergence, ends, normal, one_sided, rates, repeated, seldom
 
 STUDIES = 600  # standard error of a measured 95 %: 0.9 points
 LEAST = 94.0
@@ -61,6 +61,24 @@ def test_paired_differences_of_rates(design: Design) -> None:
         return first - second, one - other
 
     assert LEAST <= coverage(repeated(draw, STUDIES), ends(bounded_interval))[2] <= 99.0
+
+
+@pytest.mark.parametrize(("better", "worse"), [(0.01, 0.0), (0.04, 0.0), (0.02, 0.01)])
+def test_differences_that_few_prompts_show(better: float, worse: float) -> None:
+    def draw(rng: np.random.Generator) -> tuple[float, np.ndarray]:
+        return seldom(better, worse, rng)
+
+    assert coverage(repeated(draw, STUDIES), ends(bounded_interval))[2] >= LEAST
+    assert coverage(repeated(draw, STUDIES), ends(mean_interval))[2] < 93.0
+
+
+def test_small_differences_that_many_prompts_share_are_not_held_back() -> None:
+    """P prompts that never differ leave 1 - 0.025**(1/P) open; these differ, and are known better."""
+    rng = np.random.default_rng(8)
+    six = Design(6, 0.3)
+    found = [bounded_interval(rates(six, rng, 3.4)[1] - rates(six, rng, 3.4)[1]) for _ in range(40)]
+    half = np.array([0.5 * (one.high - one.low) for one in found])
+    assert half.mean() < 0.8 * (1.0 - 0.025 ** (1 / 100))
 
 
 @pytest.mark.parametrize("design", [Design(1, 0.0, prompt=0.5), Design(3, 0.3)], ids=str)

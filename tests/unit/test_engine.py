@@ -130,6 +130,11 @@ def test_what_an_engine_cannot_do(
         check_engine(settings(**changed), find_folders()[method])
 
 
+def test_attention_is_not_left_to_a_kernel_that_loses_gradients() -> None:
+    """On the device itself: tests/full/test_device.py."""
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
+
+
 def test_a_teacher_of_lower_precision_gives_almost_the_same_divergence(tmp_path: Path) -> None:
     folder, student = tiny_policy(tmp_path, seed=2), tiny.llama(1, vocab=len(build()))
     rolled = tiny.rollouts([3, 3], [4, 6], vocab=len(build()))

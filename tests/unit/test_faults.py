@@ -14,7 +14,9 @@ from evaluation.sample_files import read_samples
 from study import threshold
 from tests.resumable import Study
 from training import checkpoint, files, train
-from training.errors import UserError, cli
+from training.cost import Cost
+from training.errors import TrainingFailed, UserError, cli
+from training.failures import Watched
 from training.monitor import Monitor
 
 OUTPUTS = ("policy", "run.json", "train.jsonl", "curves.jsonl", "cost.json")
@@ -85,6 +87,19 @@ def test_a_method_that_raises_is_a_failed_run_with_step_cause_and_place(
     assert why in record["why"]
     assert "\n" not in record["why"]
     assert str(tmp_path) not in record["why"], "the tables would name a folder of this machine"
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [("CUDA error: an illegal memory access was encountered", RuntimeError),
+     ("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED", RuntimeError),
+     ("CUDA error: device-side assert triggered", TrainingFailed),
+     ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", TrainingFailed)],
+)  # fmt: skip
+def test_trouble_with_the_device_is_no_result_of_the_method(said: str, kind: type[Exception]) -> None:
+    """But for a wrong index, which a GPU reports the same way, and for its memory."""
+    with pytest.raises(kind, match=r"CUDA|cuDNN"), Watched(Path("methods/cmdp"), Cost()):
+        raise RuntimeError(said)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ import torch
 from safetensors.torch import load_file
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from benchmarks.pairs import TINY, budget, llama, our_trainer
+from benchmarks.timing import Bench
 from evaluation.judge.local import Local
 from evaluation.judge.settings import LocalJudge
 from sources import smollm2
@@ -24,8 +26,10 @@ from tests.killing import state_of
 from tests.resumable import STEPS, Study
 from tests.second_device import DEVICE, present
 from training import train
+from training.checkpoint import Saved
 from training.folders import find_folders
 from training.models import load_policy, load_tokenizer
+from training.state import restore, snapshot
 
 OWN_LOOP = [name for name, folder in find_folders().items() if folder.own_train() is None]
 REFUSED = "tensors on lazy:0 and on cpu"
@@ -104,6 +108,17 @@ def test_a_checkpoint_is_gone_on_from(study: Study, tmp_path: Path, monkeypatch:
         shutil.rmtree(kept / f"step-{STEPS:08}")
         train.main(again)
     assert_same_run(tmp_path / "there", tmp_path / "here")
+
+
+def test_a_checkpoint_of_a_cpu_serves_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds no random state of a GPU."""
+    bench = Bench(torch.device("cpu"), quick=True)
+    models = llama(TINY, bench, 1), llama(TINY, bench, 2, teacher=True)
+    trainer = our_trainer("gkd", *models, budget(TINY, bench, 8, 1))
+    trainer.update(0)
+    tensors, facts = snapshot(trainer)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert restore(trainer, Saved(1, tensors, facts, {})) == 1
 
 
 def test_evaluation_gives_the_same_bits(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,12 +61,15 @@ def test_a_module_refuses_its_parameters(copy: Path) -> None:
 
 @pytest.fixture(scope="module")
 def with_card(copy: Path) -> dict[str, str]:
-    """Variables with which a stand-in for nvidia-smi is found."""
+    """Variables with which a stand-in for nvidia-smi is found, and torch seems to be a build with CUDA."""
     stand_in = copy / "card" / "nvidia-smi"
     stand_in.parent.mkdir()
     stand_in.write_text("#!/bin/sh\n")
     stand_in.chmod(0o755)
-    return {"PATH": f"{stand_in.parent}:{os.environ['PATH']}"}
+    build = stand_in.parent / "torch-2.13.0.dist-info" / "METADATA"
+    build.parent.mkdir()
+    build.write_text("Metadata-Version: 2.1\nName: torch\nVersion: 2.13.0\n")
+    return {"PATH": f"{stand_in.parent}:{os.environ['PATH']}", "PYTHONPATH": str(stand_in.parent)}
 
 
 @pytest.mark.parametrize(("given", "cards"), [((), 1), (("--resources", "gpu=3"), 3)])
@@ -78,6 +81,15 @@ def test_where_there_is_a_card_jobs_take_turns_on_it(
     command = ("snakemake", "--cores", "2", *given, "--config", "size=smoke", "--", f"results/data/{data}")
     done = run_in(copy, *command, variables=with_card)
     assert f'Provided resources: gpu=Resource("gpu", {cards})' in done.stderr
+
+
+def test_a_card_that_torch_cannot_use_is_said_and_limits_no_job(copy: Path, with_card: dict[str, str]) -> None:
+    build = Path(with_card["PYTHONPATH"]) / "torch-2.13.0.dist-info" / "METADATA"
+    build.write_text(build.read_text().replace("2.13.0", "2.13.0+cpu"))
+    done = run_in(copy, "snakemake", "-n", "--cores", "2", "--config", "size=smoke", variables=with_card)
+    build.write_text(build.read_text().replace("+cpu", ""))
+    assert "warning: there is a GPU here, but torch 2.13.0+cpu is a build for CPUs" in done.stderr
+    assert 'Resource("gpu"' not in done.stderr
 
 
 def test_a_card_of_the_waiting_node_limits_no_job_of_slurm(copy: Path, with_card: dict[str, str]) -> None:
