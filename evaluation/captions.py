@@ -52,8 +52,13 @@ def in_percent(rate: Estimate) -> str:
 
 def row_label(row: Row) -> str:
     """A row's label, with the number of runs that finished where some did not."""
+    return row.label + missing_runs(row)
+
+
+def missing_runs(row: Row) -> str:
+    """` (k of n runs)` where some of a row's runs finished and some did not, else ""."""
     done, planned = len(row.finished), len(row.runs)
-    return row.label if done in (0, planned) else f"{row.label} ({done} of {planned} runs)"
+    return "" if done in (0, planned) else f" ({done} of {planned} runs)"
 
 
 def lost(rows: Iterable[Row]) -> list[str]:

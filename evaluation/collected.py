@@ -162,9 +162,13 @@ class Collected:
         return Collected(index, scores, self.curves, self.costs, self.verdicts, unit)
 
     def rows(self, pair: str, *kinds: str) -> list[Row]:
-        """Rows of a pair in table order, of the given kinds ("method", "reference", "control"; all if none)."""
+        """Rows of a pair in table order, of the given kinds ("method", "reference", "control"; all if none).
+
+        Settings of a method stand as the runs name them first: in the order of the config.
+        """
         chosen = [run for run in self.runs if run.pair == pair and (not kinds or run.kind in kinds)]
-        chosen.sort(key=lambda run: (run.order, run.method, run.setting, run.seed))
+        first = {key: place for place, key in reversed(list(enumerate((r.method, r.setting) for r in chosen)))}
+        chosen.sort(key=lambda run: (run.order, run.method, first[run.method, run.setting], run.seed))
         grouped = groupby(chosen, key=lambda run: (run.kind, run.method, run.setting, run.name))
         return [Row(pair, *key, tuple(runs)) for key, runs in grouped]
 
@@ -176,10 +180,15 @@ class Collected:
     def scores(self, row: Row, test: str, metric: str, decoding: str = "sampled") -> dict[int, Array]:
         """A metric by seed, each (prompts P, samples K), prompts in one order for all rows of the test set.
 
-        Seeds without a defined value are left out. Raises `UserError` where only some responses have one.
+        Seeds without a defined value are left out. Raises `UserError` where only some responses have one, or the runs
+        of the row have unlike numbers of samples.
         """
         found = {run.seed: self._arrays.get((run.run, test, decoding, metric)) for run in row.finished}
-        return {seed: values for seed, values in found.items() if values is not None}
+        known = {seed: values for seed, values in found.items() if values is not None}
+        if len({values.shape for values in known.values()}) > 1:
+            many = counts(values.shape[1] for values in known.values())
+            raise UserError(f"runs of {row.label} have {many} samples per prompt of '{test}'; generate them alike")
+        return known
 
     def stacked(self, row: Row, test: str, metric: str, decoding: str = "sampled") -> Array | None:
         """The same as one array (seeds S, prompts P, samples K); None where nothing is defined."""
@@ -258,6 +267,14 @@ def read(folder: Path) -> Collected:
     if unknown:
         hint = nearest(unknown[0], index.pairs)
         raise UserError(f"{folder / 'runs.json'} has runs of pair '{unknown[0]}', which it does not define; {hint}")
+    named: dict[tuple[str, str], Run] = {}
+    for run in index.runs:
+        other = named.setdefault((run.pair, run.name), run)
+        if (other.method, other.setting) != (run.method, run.setting):
+            raise UserError(
+                f"methods '{other.method}' and '{run.method}' are both called '{run.name}' in pair '{run.pair}'; give "
+                "one of them another 'label' in its method.yaml"
+            )
     judged = folder / FILE
     return Collected(index, scores, curves, costs, Verdicts(read_verdicts([judged]) if judged.exists() else None))
 

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from evaluation import measures
-from evaluation.captions import caption
+from evaluation.captions import caption, missing_runs
 from evaluation.collected import Collected, Row
 from evaluation.statistics import Estimate, bounded_interval, independent_difference
 from evaluation.table_files import Column, Line, Table
@@ -96,7 +96,7 @@ def _check(
         return Check(name, must, None, None, row.gap if row else "not run", row.ids if row else (), scorer)
     found = measure(row)
     passed, why = (passes(found), "") if found else (None, "not defined")
-    return Check(name, must, found, passed, why, row.ids, scorer)
+    return Check(name + missing_runs(row), must, found, passed, why, row.ids, scorer)
 
 
 def _regime(size: Collected, pair: str, regime: Regime) -> Iterator[Check]:

@@ -27,7 +27,7 @@ _TEX = {
     **{sign: "\\" + sign for sign in "&%$#_{}"},
     **{sign: rf"$\{name}$" for sign, name in (_GREEK | _SIGNS).items()},
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$",
-    "|": "$|$", '"': "''", "–": "--", "—": "---", "…": r"\dots{}",
+    "|": "$|$", '"': "''", "`": r"\textasciigrave{}", "–": "--", "—": "---", "…": r"\dots{}",
     "\N{MINUS SIGN}": "$-$", "\N{NARROW NO-BREAK SPACE}": r"\,",
 }  # fmt: skip
 # A minus is longer than a hyphen, and a % sign keeps to its number.

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from evaluation import sources
+from evaluation.captions import missing_runs
 from evaluation.collected import Collected, Pair, Test, read
 from evaluation.paper_numbers import Number, Paper, PaperRow, is_papers, load
 from evaluation.statistics import Estimate
@@ -92,11 +93,14 @@ def _comparison(paper: Paper, size: Collected, setting: str, test: str) -> Itera
     for row in paper.rows:
         ours = _ours(paper, size, setting, test, row)
         theirs = {} if row.setting else known.get(row.method, {})  # no number with a known lambda has come down
+        found = size.row(setting, row.method, row.setting or None)
+        lacking = "" if found is None or found.complete or found.gap else missing_runs(found)
         cells = []
         for key, parts in shown.items():
             cells += [_value(theirs.get(key)), _shown(key, ours)]
-            cells += _judgement(key, theirs.get(key), ours.get(key)) if len(parts) > 2 else []
-        yield [row.title, *cells]
+            if len(parts) > 2:  # what is left of a row that lost runs is a selection
+                cells += [MISSING, MISSING] if lacking else _judgement(key, theirs.get(key), ours.get(key))
+        yield [row.title + lacking, *cells]
 
 
 def _ours(paper: Paper, size: Collected, setting: str, test: str, row: PaperRow) -> dict[str, Cell]:

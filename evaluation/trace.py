@@ -71,10 +71,11 @@ def _plain(text: str) -> str:
 
 def find(cell: str, tables: Path) -> Cell:
     """The cell that `cell` names in the folder `tables`; `UserError` names the part that fits nothing."""
-    parts = [part.strip() for part in cell.split("/")]
+    parts = [part.replace(r"\/", "/").strip() for part in re.split(r"(?<!\\)/", cell)]
     if len(parts) not in (3, 4):
         raise UserError(
-            f"the cell is {cell!r}, but must be table/row/group/column, e.g. 'main/CMDP/same/FAC'; change it"
+            f"the cell is {cell!r}, but must be table/row/group/column, e.g. 'main/CMDP/same/FAC', with \\/ for a / "
+            "within a name; change it"
         )
     index = read_object(tables / BESIDE, {}, REMEDY)
     if parts[0] not in index["tables"] and (tables / f"{parts[0]}.csv").is_file():

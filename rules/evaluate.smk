@@ -57,8 +57,19 @@ rule generate:
         " --out {output.samples} > {log} 2>&1"
 
 
+# A file for the code that scores: newer than scores of other code, also of such as were merged and have no history here.
+SCORER = code_hash("evaluation/score.py")
+
+
+rule scorer:
+    output:
+        touch(f"results/scorers/{SCORER}"),
+    localrule: True
+
+
 rule score:
     input:
+        scorer=f"results/scorers/{SCORER}",
         samples="results/runs/{run}/{evaluation}/samples.jsonl",
         policy=lambda w: model_input(PLAN.runs[w.run].policy),
         teacher=lambda w: model_input(PLAN.pairs[PLAN.runs[w.run].pair]["teacher"]),
@@ -77,7 +88,6 @@ rule score:
         policy=lambda w: policy_option(w.run),
         teacher=lambda w: teacher_option(w.run),
         dtype=lambda w: PLAN.size.evaluate_of(PLAN.runs[w.run].pair).dtype,
-        code=code_hash("evaluation/score.py"),
         models=lambda w: pretrained(PLAN.runs[w.run].policy, PLAN.pairs[PLAN.runs[w.run].pair]["teacher"]),
     shell:
         "python -m study.provenance --out {output.provenance} --code evaluation=evaluation/score.py"

@@ -10,6 +10,7 @@ the code that scores, so scores are taken only where their record names the scor
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import os
 import shutil
@@ -51,7 +52,7 @@ def finished(results: Path) -> Iterator[Part]:
     """The parts of a `results/` folder: data, models, thresholds, kept texts of provenance, and the stages of runs."""
     for kind in ("data", "models"):
         yield from (Part(kind, (path.parent.name,)) for path in sorted(results.glob(f"{kind}/*/{STAMP}")))
-    for pattern in ("thresholds/*.json", "provenance/[!.]*"):
+    for pattern in ("thresholds/*.json", "provenance/[!.]*", "scorers/[!.]*"):
         yield from (Part(path.parent.name, (path.name,)) for path in sorted(results.glob(pattern)))
     for run in sorted(path for path in results.glob("runs/*") if path.is_dir()):
         if (run / TRAINED).is_file() and (run / "policy" / STAMP).is_file():
@@ -132,6 +133,19 @@ def take(part: Part, source: Path, here: Path, moment: float) -> None:
     flush(target)
 
 
+def marked_unfinished(tree: Path) -> dict[str, Path]:
+    """What Snakemake would make again in a tree, since jobs that made it were killed: its path, and Snakemake's mark.
+
+    A mark's name is the path in base64, in folders of `@` and a piece each where it is too long for one.
+    """
+    marks = tree / ".snakemake" / "incomplete"
+    names = {
+        "".join(part.removeprefix("@") for part in mark.relative_to(marks).parts): mark
+        for mark in marks.rglob("*") if mark.is_file()
+    }  # fmt: skip
+    return {base64.urlsafe_b64decode(name).decode(): mark for name, mark in names.items()}
+
+
 def merge(folders: list[Path], into: Path) -> str:
     """Copy what `into` lacks from trees that hold `results/`; says what was taken. `UserError` on any clash."""
     here, sources = into / "results", [folder / "results" for folder in folders]
@@ -145,8 +159,11 @@ def merge(folders: list[Path], into: Path) -> str:
     (here / COPYING).mkdir(parents=True)
     try:
         moment = time.time()
+        unfinished = marked_unfinished(into)
         for part, source in lacking.items():
             take(part, source, here, moment)
+            for name in part.entries:
+                unfinished.pop(f"results/{part.folder}/{name}", Path(COPYING)).unlink(missing_ok=True)
     finally:
         shutil.rmtree(here / COPYING)
     trained = sum(part.mark.endswith(f"/{TRAINED}") for part in lacking)

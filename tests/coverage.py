@@ -61,7 +61,7 @@ def divergence(design: Design, rng: np.random.Generator) -> tuple[float, Array]:
 
 
 def seldom(better: float, worse: float, rng: np.random.Generator) -> tuple[float, Array]:
-    """Differences (1, P, K) of two rows that agree but on few prompts, and there in every sample; in truth, the mean."""
+    """The true mean and differences (1, P, K) of two rows that agree but on few prompts, there in every sample."""
     drawn = rng.random((1, PROMPTS, 1))
     sign = (drawn < better).astype(np.float64) - (drawn > 1.0 - worse)
     return better - worse, np.repeat(sign, SAMPLES, axis=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from evaluation import paired
 from evaluation.ablations.points import Ablation, Axis, Point
 from evaluation.ablations.table import groups_by_axis
+from evaluation.captions import missing_runs
 from evaluation.collected import Collected, Test
 from evaluation.sources import union
 from evaluation.table_files import Cell, Column, Line, Table
@@ -31,7 +32,8 @@ def differences_table(size: Collected, ablation: Ablation) -> Table:
 
 def _line(size: Collected, point: Point, test: Test, axis: Axis) -> Line:
     first = axis.points[0]
-    label, runs = f"{axis.setting}: {point.label} minus {first.label}", union([point.row.ids, first.row.ids])
+    one, other = (p.label + missing_runs(p.row) for p in (point, first))
+    label, runs = f"{axis.setting}: {one} minus {other}", union([point.row.ids, first.row.ids])
     if gap := point.row.gap or first.row.gap:
         return Line(label, {}, gap, runs=runs)
     found = paired.differences(size, point.row, first.row, test.name)

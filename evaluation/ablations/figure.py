@@ -6,7 +6,7 @@ from typing import Any
 
 from evaluation.ablations.points import Ablation, Axis, axes_of
 from evaluation.ablations.table import cells
-from evaluation.captions import caption
+from evaluation.captions import caption, missing_runs
 from evaluation.certify import TARGET
 from evaluation.collected import Collected, Pair, Test
 from evaluation.figures import style
@@ -43,8 +43,11 @@ def draw(size: Collected, ablation: Ablation) -> Drawn:
     for panel, (pair, _) in zip(axes[:, [key for key, _ in PANELS].index("kl")], lines, strict=True):
         if (d := size.pairs[pair].d_per_token) is not None:
             style.fold(panel, "y", d)
-    gaps = [f"{axis.setting}={p.label} ({p.row.gap})" for _, axis in lines for p in axis.points if p.row.gap]
-    text = caption(size, f"{WHAT} Not drawn: {', '.join(gaps)}." if gaps else WHAT, shown)
+    gaps = [
+        f"{axis.setting}={p.label}" + (f" ({p.row.gap})" if p.row.gap else missing_runs(p.row))
+        for _, axis in lines for p in axis.points if not p.row.complete
+    ]  # fmt: skip
+    text = caption(size, f"{WHAT} Runs are missing: {', '.join(gaps)}." if gaps else WHAT, shown)
     drawn = finish(figure, axes, ablation.title, text, len(tests))
     return Drawn(ablation.name, ablation.title, text, drawn, shown_runs(size, "method"))
 

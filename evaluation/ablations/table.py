@@ -7,7 +7,7 @@ from itertools import product
 
 from evaluation import measures
 from evaluation.ablations.points import Ablation, Axis, Point, axes_of
-from evaluation.captions import row_label
+from evaluation.captions import missing_runs
 from evaluation.collected import Collected, Test
 from evaluation.statistics import mean_interval, not_negative, proportion_interval
 from evaluation.table_files import Cell, Column, Line, Table
@@ -50,7 +50,7 @@ def _columns(ablation: Ablation) -> tuple[Column, ...]:
 
 
 def _line(size: Collected, point: Point, test: Test, axis: Axis) -> Line:
-    label = row_label(point.row).replace(point.row.label, f"{axis.setting}={point.label}")
+    label = f"{axis.setting}={point.label}{missing_runs(point.row)}"
     shown = {} if point.row.gap else cells(size, point, test.name)
     return Line(label, shown, point.row.gap, runs=point.row.ids)
 

@@ -47,9 +47,9 @@ def width(size: Collected, rivals: list[Axis], axis: Axis, test: str, rule: Rule
     """The range of `axis` that works, with a bootstrap interval over common seeds and prompts.
 
     `rivals` are the grids that it is compared with, itself among them. None where fewer than two points are numbers
-    above 0 with results, or no training seed is common to all points that have results.
+    above 0 with all their runs, or no training seed is common to all such points. A point that lost runs is left out.
     """
-    points = [p for a in rivals for p in a.points if not p.row.gap and p.within(size, p, test) is not None]
+    points = [p for a in rivals for p in a.points if p.row.complete and p.within(size, p, test) is not None]
     own = [p for p in axis.points if p in points and p.value is not None and p.value > 0]
     seeds = sorted(set.intersection(*({run.seed for run in p.row.finished} for p in points))) if points else []
     if len(own) < 2 or not seeds:

@@ -105,6 +105,7 @@ def use_style() -> None:
             "legend.frameon": False,
             "pdf.fonttype": 42,
             "font.family": "DejaVu Sans",
+            "text.parse_math": False,  # a `$` in a label or in the reason of a failure is a dollar
         }
     )
 

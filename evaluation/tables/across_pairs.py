@@ -19,6 +19,7 @@ from evaluation.tables.claims import claims_table
 from evaluation.tables.differences import differences_table
 from evaluation.tables.layout import by_test
 from evaluation.tables.main import MAIN_COLUMNS, main_cells
+from evaluation.tables.satisfaction import verdict_of
 
 NAME = "across_pairs"
 TITLE = "Over pairs of models"
@@ -63,4 +64,4 @@ def _cells(size: Collected, row: Row, test: Test) -> dict[str, Cell]:
         return cells
     sure, pairs = certify(inside), 100.0 * inside.mean(axis=(1, 2))
     spread = f"{pairs.min():.1f}\N{EN DASH}{pairs.max():.1f}"
-    return {**cells, "range": spread, "low": 100.0 * sure.low, "verdict": sure.verdict}
+    return {**cells, "range": spread, "low": 100.0 * sure.low, "verdict": verdict_of(row, sure)}

@@ -54,8 +54,8 @@ def _parity(size: Collected, pair: str) -> list[tuple[Row, Row]]:
 
 
 def _line(size: Collected, base: Row, other: Row, test: Test, name: str) -> Line:
-    """`base` minus `other`, named by the latter, or by both where `base` is not CMDP or lost some of its runs."""
-    plain = base.method == METHOD and (base.complete or base.gap)
+    """`base` minus `other`, named by the latter; by both where `base` is not plainly CMDP with all its runs."""
+    plain = base.method == METHOD and not base.setting and (base.complete or base.gap)
     label = row_label(other) if plain else f"{row_label(base)} minus {row_label(other)}"
     gap = f"{name} {base.gap}" if base.gap else other.gap
     if gap:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from evaluation import measures
+from evaluation.captions import missing_runs
 from evaluation.certify import TARGET
 from evaluation.collected import Collected, Row, Test
 from evaluation.pareto import BOX, covered, front
@@ -107,7 +108,7 @@ def _at(size: Collected, pair: str, test: Test, d: float) -> Line:
         if scored:
             best, row = max(scored, key=lambda item: item[0].mean)
             line.cells[method] = percent(best)
-            line.marks[method] = f" ({row.setting})" if row.setting else ""
+            line.marks[method] = (f" ({row.setting})" if row.setting else "") + missing_runs(row)
     return line
 
 

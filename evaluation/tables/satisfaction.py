@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evaluation import measures
-from evaluation.certify import TARGET, certify
+from evaluation.certify import TARGET, Certificate, Verdict, certify
 from evaluation.collected import Collected, Reading, Row, Test
 from evaluation.domains import ratio_interval, tail_mean_interval
 from evaluation.significance import resolution
@@ -26,12 +26,13 @@ COLUMNS = (
 )
 WHAT = (
     "Constraint satisfaction, re-measured by one scorer on sampled responses. At least: one-sided 95 % exact "
-    "(Clopper-Pearson) lower bound with the effective sample size of clustered prompts and seeds, in the pair's "
-    f"reading and in each. Verdict on at least {100 * TARGET:.0f} % satisfied, with 95 % confidence: holds where that "
-    "bound reaches it, fails where the one-sided upper bound stays below, else undecided. Prompts that decide: the "
-    "smallest P' at which the same rate r would, with variance v(P') = v_seed + (v - v_seed) P / P' and effective size "
-    "r (1 - r) / v(P') (z / t)^2; more seeds: their spread leaves it open at any number of prompts; every "
-    "run: some were lost, and those left are a selection. "
+    "(Clopper-Pearson) lower bound with the effective sample size of clustered prompts and seeds, with several seeds "
+    "no closer than their logits allow and never surer than P prompts without an exception (docs/metrics.md), in the "
+    f"pair's reading and in each. Verdict on at least {100 * TARGET:.0f} % satisfied, with 95 % confidence: holds "
+    "where that bound reaches it, fails where the one-sided upper bound stays below, else undecided. Prompts that "
+    "decide: the smallest P' at which the same rate r would, with variance v(P') = v_seed + (v - v_seed) P / P' and "
+    "effective size r (1 - r) / v(P') (z / t)^2, under the same two limits; more seeds: their spread leaves it open at "
+    "any number of prompts; every run: some were lost, and those left are a selection. "
     f"Excess: mean KL beyond d among violators; worst: mean KL of the worst 5 % of responses. {INTERVALS}"
 )
 
@@ -40,6 +41,11 @@ def satisfaction_table(size: Collected) -> Table:
     """CS with its certificate, the size of violations, and a verdict, for every row and test set."""
     what = f"{WHAT} {resolution(size)}"
     return by_test(size, "satisfaction", "Constraint satisfaction, certified", what, COLUMNS, _cells)
+
+
+def verdict_of(row: Row, sure: Certificate) -> Verdict:
+    """The certificate's verdict on a row that has all its runs; what is left of another row is a selection."""
+    return sure.verdict if row.complete else "undecided"
 
 
 def _cells(size: Collected, row: Row, test: Test) -> dict[str, Cell]:
@@ -51,7 +57,7 @@ def _cells(size: Collected, row: Row, test: Test) -> dict[str, Cell]:
     sure = certify(inside)
     stuck = "more seeds" if len(inside) > 1 else "beyond 10 million"
     needed = stuck if sure.prompts_to_decide is None else f"{sure.prompts_to_decide:,}"
-    verdict, needed = (sure.verdict, needed) if row.complete else ("undecided", "every run")
+    verdict, needed = verdict_of(row, sure), needed if row.complete else "every run"
     beyond = 1.0 - inside
     cells: dict[str, Cell] = {
         "cs": percent(measures.satisfaction(size, row, test.name)),

@@ -1,5 +1,6 @@
 """The theory in four panels: convergence in n, violation and its bound, what no fixed lambda reaches (2)."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -80,6 +81,7 @@ def _hull(axes: Axes) -> None:
 def theory_figure(results: Results) -> Figure:
     """The four panels as one figure with title and caption, 9 inches wide."""
     use_style()
+    plt.rcParams["text.parse_math"] = True
     figure = Figure(figsize=(9, 7))
     panels = figure.subplots(2, 2)
     _convergence(panels[0, 0], results)

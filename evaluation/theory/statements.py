@@ -154,7 +154,7 @@ def bellman(results: Results) -> Statement:
     return Statement(
         "3.2 Bellman",
         "a policy that reaches every prefix and that no prefix alone can improve is optimal",
-        "inferred",
+        "stated, for a state space that is not known",
         verdict(backward_induction_error(results) < AGREE),
         verdict(gain > AGREE or best - value < AGREE),
         text,

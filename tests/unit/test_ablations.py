@@ -184,7 +184,7 @@ def test_a_row_that_failed_is_a_gap_and_said(tmp_path: Path, params: dict[str, A
     assert {line.gap for line in lines} == {"failed: loss became infinite at step 7"}
     assert {line.gap for line in differences_table(size, ablation).groups[0][1]} == {line.gap for line in lines}
     assert ranges_table(size, ablation) is None
-    assert "Not drawn: λ=0.001 (failed: loss became infinite at step 7)" in draw(size, ablation).caption
+    assert "Runs are missing: λ=0.001 (failed: loss became infinite at step 7)" in draw(size, ablation).caption
     plt.close("all")
 
 

@@ -132,6 +132,8 @@ def test_captions_speak_of_pairs_and_gaps_of_runs(seeds: Path, tmp_path: Path) -
     assert f"Pair {ALL}: 3 students" in table.caption
     cells = cells_of(table)
     assert cells[f"Longer chains (pair {ALL})", "GKD (2 of 3 runs)", "fac"]["seeds"] == "2"
+    for test in ("Same distribution", "Longer chains"):  # what is left of a row is a selection
+        assert cells[f"{test} (pair {ALL})", "GKD (2 of 3 runs)", "verdict"]["text"] == "undecided"
     low, high = cells[f"Same distribution (pair {ALL})", "CMDP", "range"]["text"].split("\N{EN DASH}")
     assert float(low) <= float(cells[f"Same distribution (pair {ALL})", "CMDP", "cs"]["estimate"]) <= float(high)
 

@@ -58,6 +58,16 @@ def test_runs_that_are_missing_are_named(size: Collected) -> None:
     assert "CMDP (1 of 3 runs)" in [tick.get_text() for tick in win_rates.draw(fewer).figure.axes[0].get_yticklabels()]
 
 
+def test_a_dollar_in_a_reason_or_a_name_is_a_dollar(tmp_path: Path) -> None:
+    """It must not begin a formula, which might not be one: all figures would be lost to one failed run."""
+    folder = write_collected(tmp_path, seeds=2, prompts=5, steps=2, failed=("gkd",))
+    index = (folder / "runs.json").read_text().replace("loss became infinite", r"no number in $\\tfoo$")
+    (folder / "runs.json").write_text(index.replace('"Longer chains"', r'"Longer $\\foo$"'))
+    figures.main(["--collected", str(folder), "--out", str(tmp_path / "figures")])
+    captions = json.loads((tmp_path / "figures" / "captions.json").read_text())
+    assert r"no number in $\tfoo$" in captions["pareto"]["caption"]
+
+
 def test_equal_input_gives_equal_bytes(size: Collected, tmp_path: Path) -> None:
     for name in ("first", "second"):
         (tmp_path / name).mkdir()

@@ -10,6 +10,7 @@ import pytest
 
 from evaluation import latex
 from evaluation.collected import read
+from evaluation.latex import escape
 from evaluation.table_files import to_latex
 from evaluation.tables import __main__ as tables
 from tests.unit.synthetic import write_collected
@@ -86,6 +87,10 @@ def test_wide_tables_are_turned_and_sentences_broken() -> None:
     assert rf"\multicolumn{{1}}{{{latex.SENTENCES}}}" in _float("CMDP", "failed: " + "word " * 20)
     assert r"\begin{tabular}{lr}" in _float("3.1", [interval])
     assert r"\begin{tabular}{ll}" in _float("CMDP", ["holds"])
+
+
+def test_a_backtick_is_no_quote() -> None:
+    assert escape("`make export`") == r"\textasciigrave{}make export\textasciigrave{}"
 
 
 def test_a_minus_is_no_hyphen_and_percent_keeps_to_its_number() -> None:

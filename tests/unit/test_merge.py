@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from study import merge as module
-from study.merge import COPYING, STAMP, main, merge
+from study.merge import COPYING, STAMP, main, marked_unfinished, merge
 from study.provenance import _named
 from training.errors import UserError
 
@@ -65,6 +66,17 @@ def test_nothing_taken_is_older_than_what_it_was_made_from(made: Path, tmp_path:
     merge([made], here)
     assert len({path.stat().st_mtime for path in here.rglob("*") if path.is_file()}) == 1
     assert (here / EVALUATION / "scores.parquet").stat().st_mtime > 1
+
+
+def test_what_a_killed_job_left_marked_is_taken_as_made(made: Path, tmp_path: Path) -> None:
+    """Snakemake would make it again, and all that hangs on it; what was not taken stays marked."""
+    here, long = tmp_path / "here", "results/models/" + "x" * 300
+    names = ["results/models/m1", "results/models/m2", f"{RUN}/policy", long]
+    marks = {name: base64.urlsafe_b64encode(name.encode()).decode() for name in names}
+    marks[long] = f"@{marks[long][:200]}/{marks[long][200:]}"
+    write(here, {f".snakemake/incomplete/{mark}": "{}" for mark in marks.values()})
+    merge([made], here)
+    assert set(marked_unfinished(here)) == {"results/models/m2", long}
 
 
 def test_stages_of_one_run_come_from_several_machines(made: Path, tmp_path: Path) -> None:

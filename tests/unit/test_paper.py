@@ -13,7 +13,7 @@ from evaluation import measures, paper
 from evaluation.collected import read
 from evaluation.paper_numbers import NUMBERS, load
 from study.config import load_size
-from tests.unit.synthetic import write_collected
+from tests.unit.synthetic import lose, write_collected
 from training.errors import UserError
 
 
@@ -108,6 +108,11 @@ def test_in_the_papers_own_setting_difference_and_verdict_stand_beside(tmp_path:
     inside = ours.low <= 0.4283 <= ours.high
     assert cells["GRPO"]["CS % verdict"] == ("agrees" if inside else "lower" if ours.high < 0.4283 else "higher")
     assert cells["Student before"]["FAC % verdict"] == "higher"
+    fewer = _section(paper.document(load(), lose(size, "GRPO")), "Table 1, GSM8K test")
+    (line,) = (line for line in fewer.splitlines() if line.startswith("| GRPO"))
+    found = dict(zip(heading, (cell.strip() for cell in line.strip("|").split("|")), strict=True))
+    assert found[""] == "GRPO (1 of 3 runs)"
+    assert {text for name, text in found.items() if name.endswith(("verdict", "difference"))} == {"\N{EN DASH}"}
     assert cells["Mini-LLM"]["FAC % verdict"] == "–"
 
 

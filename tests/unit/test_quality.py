@@ -164,6 +164,7 @@ def test_trace_knows_a_computed_table(tmp_path: Path) -> None:
         ("main/CMDP/sane/FAC", "no group of table 'main' 'sane'; did you mean 'same'?"),
         ("main/CMDP/same/FAX", "no column of table 'main' 'FAX'"),
         ("main/CMDP/same/R", "fits several: rwr; rlr"),
+        (r"main/PPO\/KL/same/FAC", "no row of table 'main' 'PPO/KL'"),
     ],
 )
 def test_an_unknown_cell_is_answered_with_the_nearest(built: Path, cell: str, sentence: str) -> None:

@@ -197,6 +197,36 @@ def test_bad_input_is_one_sentence(folder: Path, tmp_path: Path) -> None:
         checks(read(unbounded), "world")
 
 
+def test_settings_stand_in_the_order_of_the_config(folder: Path, tmp_path: Path) -> None:
+    """As words, 10 would come before 2; the first setting is the one that claims speak of."""
+    turned = shutil.copytree(folder, tmp_path / "turned")
+    index = json.loads((turned / "runs.json").read_text())
+    names = {"λ=0.001": "λ=2", "λ=0.01": "λ=10"}
+    for run in index["runs"]:
+        run["setting"] = names.get(run["setting"], run["setting"])
+    (turned / "runs.json").write_text(json.dumps(index))
+    settings = [row.setting for row in read(turned).rows("world", "method") if row.method == "soft_lagrangian"]
+    assert settings[:2] == ["λ=2", "λ=10"]
+
+
+def test_two_methods_of_one_name_are_refused(folder: Path, tmp_path: Path) -> None:
+    twins = shutil.copytree(folder, tmp_path / "twins")
+    index = json.loads((twins / "runs.json").read_text())
+    for run in index["runs"]:
+        run["label"] = "CMDP" if run["method"] == "gkd" else run["label"]
+    (twins / "runs.json").write_text(json.dumps(index))
+    with pytest.raises(UserError, match="'cmdp' and 'gkd' are both called 'CMDP' in pair 'world'; give one of them"):
+        read(twins)
+
+
+def test_runs_of_a_row_with_unlike_samples_are_refused(folder: Path, tmp_path: Path) -> None:
+    uneven = shutil.copytree(folder, tmp_path / "uneven")
+    scores = pd.read_parquet(uneven / "scores.parquet")
+    scores[(scores["run"] != "world-cmdp-0") | (scores["sample"] < 2)].to_parquet(uneven / "scores.parquet")
+    with pytest.raises(UserError, match="runs of CMDP have 2\N{EN DASH}4 samples per prompt of 'same'; generate them"):
+        tables.main_table(read(uneven))
+
+
 def test_satisfaction_has_a_bound_a_verdict_and_the_size_of_violations(size: Collected) -> None:
     cells = cells_of(satisfaction_table(size))
     group = "Same distribution (pair world)"
