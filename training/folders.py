@@ -158,6 +158,8 @@ def find_folders(paths: tuple[Path, ...] = ()) -> dict[str, Folder]:
     for parent in (ROOT / "methods", *paths):
         if not parent.is_dir():
             raise UserError(f"methods.path: there is no folder {parent}; correct the path")
+        if (parent / "method.yaml").is_file():
+            raise UserError(f"methods.path: {parent} is a method itself; name the folder that holds it, {parent.parent}")
         for folder in sorted(p for p in parent.iterdir() if p.is_dir() and not p.name.startswith(("_", "."))):
             has = {name for name in ("method.yaml", "method.py") if (folder / name).is_file()}
             if not has:

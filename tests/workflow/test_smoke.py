@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import shutil
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.workflow.conftest import make_tables, run_in
+from study.merge import merge
+from tests.workflow.conftest import clone, make_tables, run_in
 
 TABLES = (
     "main", "claims", "satisfaction", "differences", "win_matrix", "pareto", "feasible", "equal_compute", "readings",
@@ -101,6 +103,20 @@ def test_editing_a_method_reruns_that_method_only(smoke: Path) -> None:
 def test_editing_a_plot_reruns_the_plot(smoke: Path) -> None:
     found = edited(smoke, "evaluation/figures/curves.py", "def draw(", "NOTHING = 1\n\n\ndef draw(")
     assert found == {"figures": 1, "report": 1, "publish": 1}
+
+
+def test_merged_results_are_scored_anew_by_another_scorer_alone(smoke: Path, tmp_path: Path) -> None:
+    """Snakemake has no history of what was merged; killed jobs of the tree that it came to are none of what was taken."""
+    here = clone(tmp_path / "here")
+    (model, *_) = (smoke / "results" / "models").iterdir()
+    mark = base64.urlsafe_b64encode(f"results/models/{model.name}".encode()).decode()
+    (here / ".snakemake" / "incomplete").mkdir(parents=True)
+    (here / ".snakemake" / "incomplete" / mark).write_text("{}")
+    merge([smoke], here)
+    assert not jobs(here).keys() & {"data", "model", "train", "generate", "score", "scorer"}
+    found = edited(here, "evaluation/score.py", "def main(", "NOTHING = 1\n\n\ndef main(")
+    assert found["score"] == len(list((here / "results" / "runs").glob("*/eval-*")))
+    assert not found.keys() & {"data", "model", "train", "generate"}
 
 
 @pytest.mark.parametrize(
