@@ -20,6 +20,7 @@ from study.hours import clock
 from study.machine import card_out_of_reach
 from study.pair_checks import Finding, folder_findings, pair_findings
 from study.precision import slow_bfloat16
+from training.engine import not_installed
 from training.errors import cli
 
 WIDTHS = (9, 18, 16)  # level, subject, what; the finding takes the rest
@@ -38,6 +39,8 @@ def findings(name: str, size: Size, device: str | None, root: str | None) -> Ite
             known[pair] = (student, teacher, prompt_lengths(content, student, here))
             yield from pair_findings(pair, *known[pair], longest_response(size, pair))
         yield from data_findings(pair, content, here)
+        if lacking := not_installed(size.train_of(pair)):  # jobs may have an environment of their own
+            yield Finding("warning", pair, "packages", f"{lacking} where its runs are trained")
     card, origin = find_device(device, size)
     yield Finding("note", "all", "device", f"{card.title}, {card.memory / GB:.0f} GB ({origin})")
     unused = card_out_of_reach() if origin == HERE else None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from study.code import code_hash, short_hash
 from study.config import Size, Threshold
+from training.engine import check_trainer
 from training.errors import UserError
 from training.folders import Folder
 from training.schema import parse
@@ -64,6 +65,10 @@ def method_runs(
     with a symbol, those with several values and those off their default.
     """
     folder, runs = folders[method], []
+    try:
+        check_trainer(plan.size.train_of(pair), folder)
+    except UserError as error:
+        raise UserError(f"{where}: pair '{pair}': {error}") from error
     for threshold in _own_thresholds(plan.size, folder, overrides, where):
         own = {key: value for key, value in overrides.items() if key not in {"lr", "threshold"}}
         if "constraint" in folder.declares.settings:  # trained under the reading that it is judged by

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -206,6 +207,17 @@ def test_training_on_what_is_tested_is_refused(tmp_path: Path) -> None:
     leaky = parse(Pair, {**pair.model_dump(), "data": data}, "test")
     found = [finding.found for finding in data_findings("pair", leaky, str(tmp_path)) if finding.level == "refused"]
     assert any("trained on templates of GSM8K's test questions" in text for text in found)
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_package_that_the_engine_needs_is_warned_of(monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:
+    """No refusal: jobs may have another environment than preflight."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if installed else None)
+    size = load_size("micro")
+    size = size.model_copy(update={"train": size.train.model_copy(update={"teacher_dtype": "int8"})})
+    found = [finding for finding in preflight.findings("micro", size, "l4", None) if finding.what == "packages"]
+    assert [(finding.level, finding.subject) for finding in found] == [("warning", "micro")] * (not installed)
+    assert all("needs torchao; run `pip install torchao" in finding.found for finding in found)
 
 
 def test_the_command_says_ready_or_not(capsys: pytest.CaptureFixture[str]) -> None:
