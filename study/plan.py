@@ -13,7 +13,7 @@ from typing import Any
 
 from sources.architectures import published
 from sources.problems import check_all
-from sources.settings import ShadowModel
+from sources.settings import ProblemData, ShadowModel
 from study.ablations import Ablated, ablate
 from study.code import code_hash, short_hash
 from study.config import ModelSource, Pair, Size, load_size
@@ -124,6 +124,13 @@ def make_plan(name: str, data_root: str | None = None) -> Plan:
 
     `data_root` takes the place of the size's own `data.root`: the folder with local copies of real data sets.
     """
+    plan = draft(name, data_root)
+    check_inputs(plan)
+    return plan
+
+
+def draft(name: str, data_root: str | None = None) -> Plan:
+    """The plan by its config and method folders alone; whether models and data are there was not looked at."""
     size = load_size(name)
     where = f"config/{name}.yaml"
     folders = find_folders(tuple(size.methods_path))
@@ -135,7 +142,6 @@ def make_plan(name: str, data_root: str | None = None) -> Plan:
         check_source(folders[method].path / "method.py")
     plan = Plan(name, size)
     for pair_name, pair in size.pairs.items():
-        check_vocabularies(pair_name, pair, where)
         _add_pair(plan, pair_name, pair, data_root or size.data_root)
         _add_references(plan, pair_name, pair)
         plan.pairs[pair_name]["threshold"] = add_threshold(plan, pair_name, folders, size.threshold)
@@ -149,6 +155,15 @@ def make_plan(name: str, data_root: str | None = None) -> Plan:
     return plan
 
 
+def check_inputs(plan: Plan) -> None:
+    """`UserError` where a model or data set cannot be had, or models of a pair differ in vocabulary."""
+    for name, pair in plan.size.pairs.items():
+        check_vocabularies(name, pair, f"config/{plan.name}.yaml")
+        data = plan.pairs[name]["data"]
+        if pair.data.problems is not None and not Path(f"results/data/{data}").is_dir():
+            check_all(ProblemData(**plan.data[data].params))
+
+
 def _add_pair(plan: Plan, name: str, pair: Pair, root: str | None) -> None:
     world, real = pair.data.world, pair.data.problems
     root = root or (real.root if real else None)
@@ -157,8 +172,6 @@ def _add_pair(plan: Plan, name: str, pair: Pair, root: str | None) -> None:
     module = "world.write" if real is None else "sources.problems"
     params = (real or world).model_dump(mode="json")  # type: ignore[union-attr]
     data = f"{name}-{short_hash([params, code_hash(_file(module))])}"
-    if real is not None and not Path(f"results/data/{data}").is_dir():
-        check_all(real)
     plan.data[data] = Made(module, params)
     plan.pairs[name] = {"data": data}
     plan.pairs[name]["teacher"] = _add_model(plan, f"{name}-teacher", pair.teacher, data)
