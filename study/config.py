@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from evaluation.judge.settings import Judge
+from sources.architectures import published
 from sources.settings import ProblemData, ShadowModel, SmolModel
 from training.errors import UserError, nearest
 from training.schema import NAME, Name, Strict, parse
@@ -18,6 +19,7 @@ from world.settings import WorldData, WorldModel
 from world.write import TESTS
 
 ROOT = Path(__file__).resolve().parent.parent
+SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
 def _distinct(seeds: list[int]) -> list[int]:
@@ -41,6 +43,15 @@ class ModelSource(Strict):
     def _one(self) -> ModelSource:
         if [self.world, self.smollm2, self.shadow, self.pretrained].count(None) != 3:
             raise ValueError("exactly one of 'world', 'smollm2', 'shadow' and 'pretrained' must be given")
+        return self
+
+    # Here and not in its own schema: the recipe's module is code of the models, whose ids would change.
+    @model_validator(mode="after")
+    def _some_layers_left(self) -> ModelSource:
+        if self.smollm2 is not None:
+            drop, held = self.smollm2.drop, published()[SMOLLM2].config.num_hidden_layers
+            if len(set(drop)) < len(drop) or len(drop) >= held or max(drop, default=0) >= held:
+                raise ValueError(f"'smollm2.drop' must name fewer than {held} of the layers 0 to {held - 1}, each once")
         return self
 
 
@@ -96,6 +107,14 @@ class Pair(Strict):
     def _distinct_tests(self) -> Pair:
         if len({test.name for test in self.tests}) < len(self.tests):
             raise ValueError("a test set is named twice")
+        return self
+
+    @model_validator(mode="after")
+    def _solutions_with_steps(self) -> Pair:
+        if self.data.world is None and (self.student.world or self.teacher.world):
+            raise ValueError(
+                "a 'world' model learns from chains, which real problems lack: give 'data.world' or another model"
+            )
         return self
 
 

