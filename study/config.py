@@ -218,9 +218,13 @@ def _check_tests(size: Size, where: str) -> None:
         for test in content.tests:
             if test.name not in known:
                 raise UserError(f"{where}: pair '{pair}' has no test set '{test.name}'; {nearest(test.name, known)}")
-            held = known[test.name]
-            if held is not None and held < size.evaluate.prompts:
-                raise UserError(
-                    f"{where}: evaluate.prompts is {size.evaluate.prompts}, but test set '{test.name}' of pair "
-                    f"'{pair}' has {held} problems; ask for fewer prompts or a larger test set"
-                )
+            check_prompts(size, pair, test.name, known[test.name], where)
+
+
+def check_prompts(size: Size, pair: str, test: str, held: int | None, where: str) -> None:
+    """`UserError` where a test set is known to hold fewer problems than are asked of it."""
+    if held is not None and held < size.evaluate.prompts:
+        raise UserError(
+            f"{where}: evaluate.prompts is {size.evaluate.prompts}, but test set '{test}' of pair '{pair}' has {held} "
+            "problems; ask for fewer prompts or a larger test set"
+        )

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from sources.architectures import published
+from sources.catalogue import CATALOGUE
 from sources.problems import check_all
+from sources.rows import read_rows
 from sources.settings import ProblemData, ShadowModel
 from study.ablations import Ablated, ablate
 from study.code import code_hash, short_hash
-from study.config import ModelSource, Pair, Size, load_size
+from study.config import ModelSource, Pair, Size, check_prompts, load_size
 from study.runs import Run, add_threshold, method_runs
 from study.vocabulary import check_vocabularies
 from training.errors import UserError, nearest
@@ -156,12 +158,18 @@ def draft(name: str, data_root: str | None = None) -> Plan:
 
 
 def check_inputs(plan: Plan) -> None:
-    """`UserError` where a model or data set cannot be had, or models of a pair differ in vocabulary."""
+    """`UserError` where a model or data set cannot be had or is too small, or models of a pair differ in vocabulary."""
+    where = f"config/{plan.name}.yaml"
     for name, pair in plan.size.pairs.items():
-        check_vocabularies(name, pair, f"config/{plan.name}.yaml")
+        check_vocabularies(name, pair, where)
         data = plan.pairs[name]["data"]
         if pair.data.problems is not None and not Path(f"results/data/{data}").is_dir():
-            check_all(ProblemData(**plan.data[data].params))
+            problems = ProblemData(**plan.data[data].params)
+            check_all(problems)
+            for test in pair.tests:  # those that are taken whole: of the others the config says how many
+                if problems.tests[test.name] is None and (problems.root or not CATALOGUE[test.name].hub):
+                    held = len(read_rows(test.name, "test", problems.root))
+                    check_prompts(plan.size, name, test.name, held, where)
 
 
 def _add_pair(plan: Plan, name: str, pair: Pair, root: str | None) -> None:
