@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
-import math
 import re
 import sys
 from collections.abc import Callable
@@ -57,7 +56,7 @@ class Setting(Strict):
             if type(value) is not type(self.default):
                 raise UserError(f"{where}: '{name}' is {value!r}, but must be {self._kind()}; change it")
             return value
-        if not isinstance(value, int | float) or not math.isfinite(value):
+        if not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
             raise UserError(f"{where}: '{name}' is {value!r}, but must be {self._kind()}; change it")
         for bound, broken, word in (
             (self.min, self.min is not None and value < self.min, "at least"),
