@@ -28,6 +28,7 @@ def _distinct(seeds: list[int]) -> list[int]:
     return seeds
 
 
+Rate = Annotated[float, Field(ge=0, le=1)]
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(_distinct)]
 
 
@@ -45,7 +46,14 @@ class ModelSource(Strict):
             raise ValueError("exactly one of 'world', 'smollm2', 'shadow' and 'pretrained' must be given")
         return self
 
-    # Here and not in its own schema: the recipe's module is code of the models, whose ids would change.
+    # The next two stand here and not in the recipes' own schemas: those are code of the models, whose ids would change.
+    @model_validator(mode="after")
+    def _noise_is_heard(self) -> ModelSource:
+        silent = [style for style in self.world.noise if not self.world.styles.get(style)] if self.world else []
+        if silent:
+            raise ValueError(f"'noise' names the style '{silent[0]}', of which 'styles' has no share")
+        return self
+
     @model_validator(mode="after")
     def _some_layers_left(self) -> ModelSource:
         if self.smollm2 is not None:
@@ -85,10 +93,16 @@ class Test(Strict):
 class Regime(Strict):
     """Bounds of the conditions that make a study informative (they say nothing about who wins)."""
 
-    teacher_fac_min: float = Field(0.95, ge=0, le=1)
-    student_fac: tuple[float, float] = (0.20, 0.60)
-    grpo_cs_max: float = Field(0.90, ge=0, le=1)
-    random_fac_max: float = Field(0.05, ge=0, le=1)
+    teacher_fac_min: Rate = 0.95
+    student_fac: tuple[Rate, Rate] = (0.20, 0.60)
+    grpo_cs_max: Rate = 0.90
+    random_fac_max: Rate = 0.05
+
+    @model_validator(mode="after")
+    def _range(self) -> Regime:
+        if self.student_fac[0] > self.student_fac[1]:
+            raise ValueError("'student_fac' is a range [least, most] of rates")
+        return self
 
 
 class Pair(Strict):

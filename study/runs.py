@@ -75,6 +75,7 @@ def method_runs(
             own = {"constraint": threshold.reading, **own}
         known = add_threshold(plan, pair, folders, threshold) if folder.declares.needs.threshold else ""
         for settings, rate in product(folder.grid(own, where), _rates(plan.size, pair, overrides, where, method)):
+            _check_reading(settings, threshold, method, where)
             usual = {name: setting.default for name, setting in folder.declares.settings.items()}
             varied = [name for name in usual if len(_values(own.get(name))) > 1 or settings[name] != usual[name]]
             shown = [folder.describe(settings, varied), _difference(threshold, plan.size.threshold)]
@@ -86,6 +87,16 @@ def method_runs(
     if not runs:
         raise UserError(f"{where}: method '{method}' has an empty list as 'lr' or 'threshold'; give at least one value")
     return runs
+
+
+def _check_reading(settings: dict[str, Any], threshold: Threshold, method: str, where: str) -> None:
+    """`UserError` where a row would hold d, a limit on one reading of the divergence, against another."""
+    own = settings.get("constraint", threshold.reading)
+    if own != threshold.reading:
+        raise UserError(
+            f"{where}: 'constraint' of method '{method}' is '{own}', but its d is for the reading "
+            f"'{threshold.reading}'; give the row a 'threshold' with 'reading: {own}' and a d for it instead"
+        )
 
 
 def _values(given: Any) -> list[Any]:
