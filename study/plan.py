@@ -121,6 +121,20 @@ def task_files() -> list[str]:
     return sorted(str(f.relative_to(ROOT)) for f in files)
 
 
+def asked(config: dict[str, Any]) -> tuple[str, str | None]:
+    """Size and data root by Snakemake's `--config`, which takes any key and reads 007 as 7: both are a `UserError`."""
+    known = ("size", "data_root")
+    for key, value in config.items():
+        if key not in known:
+            raise UserError(f"--config has no key '{key}'; {nearest(key, known)}")
+        if not isinstance(value, str):
+            raise UserError(
+                f"--config: Snakemake reads '{key}' as {value!r}, but it must be a text; give a name that is no "
+                "number, a folder as ./007"
+            )
+    return config.get("size", "micro"), config.get("data_root")
+
+
 def make_plan(name: str, data_root: str | None = None) -> Plan:
     """The plan of `config/<name>.yaml`; raises `UserError` before anything is computed.
 

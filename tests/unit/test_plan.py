@@ -11,7 +11,7 @@ import pytest
 
 from study import code
 from study.config import Size, load_size
-from study.plan import make_plan
+from study.plan import asked, make_plan
 from study.threshold import Origin, threshold
 from training.errors import UserError
 
@@ -114,6 +114,29 @@ def test_what_an_own_trainer_lacks_is_refused(name: str, value: object, monkeypa
         make_plan("smoke")
     size = size.model_copy(update={"methods": {"gkd": {}}, "ablations": {}})
     assert {run.params["train"][name] for run in make_plan("smoke").runs.values() if run.params} == {value}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"sise": "smoke"}, "--config has no key 'sise'; did you mean 'size'"),
+        ({"size": "smoke", "dataroot": "/x"}, "--config has no key 'dataroot'; did you mean 'data_root'"),
+        (
+            {"data_root": 7},
+            "Snakemake reads 'data_root' as 7, but it must be a text; .* a folder as ./007",
+        ),
+        ({"size": 1.5}, "Snakemake reads 'size' as 1.5, but it must be a text; give a name that is no number"),
+        ({"size": None}, "Snakemake reads 'size' as None, but it must be a text"),
+    ],
+)
+def test_what_snakemake_is_asked_for_is_checked(given: dict[str, object], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        asked(given)
+
+
+def test_what_snakemake_is_asked_for() -> None:
+    assert asked({}) == ("micro", None)
+    assert asked({"size": "smoke", "data_root": "/x"}) == ("smoke", "/x")
 
 
 def test_planning_loads_no_torch() -> None:
