@@ -20,13 +20,13 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 from study.code import code_hash
 from study.machine import card_out_of_reach
-from study.plan import make_plan, task_files
+from study.plan import asked, make_plan, task_files
 from study.precision import slow_bfloat16
 from training.errors import UserError
 from training.folders import find_folders
 
 try:
-    PLAN = make_plan(str(config.get("size", "micro")), str(config.get("data_root") or "") or None)
+    PLAN = make_plan(*asked(config))
 except UserError as error:
     raise WorkflowError(f"error: {error}") from None
 

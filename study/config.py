@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from evaluation.judge.settings import Judge
+from sources.architectures import published
 from sources.settings import ProblemData, ShadowModel, SmolModel
 from training.errors import UserError, nearest
 from training.schema import NAME, Name, Strict, parse
@@ -18,6 +19,7 @@ from world.settings import WorldData, WorldModel
 from world.write import TESTS
 
 ROOT = Path(__file__).resolve().parent.parent
+SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
 def _distinct(seeds: list[int]) -> list[int]:
@@ -26,6 +28,7 @@ def _distinct(seeds: list[int]) -> list[int]:
     return seeds
 
 
+Rate = Annotated[float, Field(ge=0, le=1)]
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(_distinct)]
 
 
@@ -41,6 +44,22 @@ class ModelSource(Strict):
     def _one(self) -> ModelSource:
         if [self.world, self.smollm2, self.shadow, self.pretrained].count(None) != 3:
             raise ValueError("exactly one of 'world', 'smollm2', 'shadow' and 'pretrained' must be given")
+        return self
+
+    # The next two stand here and not in the recipes' own schemas: those are code of the models, whose ids would change.
+    @model_validator(mode="after")
+    def _noise_is_heard(self) -> ModelSource:
+        silent = [style for style in self.world.noise if not self.world.styles.get(style)] if self.world else []
+        if silent:
+            raise ValueError(f"'noise' names the style '{silent[0]}', of which 'styles' has no share")
+        return self
+
+    @model_validator(mode="after")
+    def _some_layers_left(self) -> ModelSource:
+        if self.smollm2 is not None:
+            drop, held = self.smollm2.drop, published()[SMOLLM2].config.num_hidden_layers
+            if len(set(drop)) < len(drop) or len(drop) >= held or max(drop, default=0) >= held:
+                raise ValueError(f"'smollm2.drop' must name fewer than {held} of the layers 0 to {held - 1}, each once")
         return self
 
 
@@ -74,10 +93,16 @@ class Test(Strict):
 class Regime(Strict):
     """Bounds of the conditions that make a study informative (they say nothing about who wins)."""
 
-    teacher_fac_min: float = Field(0.95, ge=0, le=1)
-    student_fac: tuple[float, float] = (0.20, 0.60)
-    grpo_cs_max: float = Field(0.90, ge=0, le=1)
-    random_fac_max: float = Field(0.05, ge=0, le=1)
+    teacher_fac_min: Rate = 0.95
+    student_fac: tuple[Rate, Rate] = (0.20, 0.60)
+    grpo_cs_max: Rate = 0.90
+    random_fac_max: Rate = 0.05
+
+    @model_validator(mode="after")
+    def _range(self) -> Regime:
+        if self.student_fac[0] > self.student_fac[1]:
+            raise ValueError("'student_fac' is a range [least, most] of rates")
+        return self
 
 
 class Pair(Strict):
@@ -96,6 +121,14 @@ class Pair(Strict):
     def _distinct_tests(self) -> Pair:
         if len({test.name for test in self.tests}) < len(self.tests):
             raise ValueError("a test set is named twice")
+        return self
+
+    @model_validator(mode="after")
+    def _solutions_with_steps(self) -> Pair:
+        if self.data.world is None and (self.student.world or self.teacher.world):
+            raise ValueError(
+                "a 'world' model learns from chains, which real problems lack: give 'data.world' or another model"
+            )
         return self
 
 
@@ -199,9 +232,13 @@ def _check_tests(size: Size, where: str) -> None:
         for test in content.tests:
             if test.name not in known:
                 raise UserError(f"{where}: pair '{pair}' has no test set '{test.name}'; {nearest(test.name, known)}")
-            held = known[test.name]
-            if held is not None and held < size.evaluate.prompts:
-                raise UserError(
-                    f"{where}: evaluate.prompts is {size.evaluate.prompts}, but test set '{test.name}' of pair "
-                    f"'{pair}' has {held} problems; ask for fewer prompts or a larger test set"
-                )
+            check_prompts(size, pair, test.name, known[test.name], where)
+
+
+def check_prompts(size: Size, pair: str, test: str, held: int | None, where: str) -> None:
+    """`UserError` where a test set is known to hold fewer problems than are asked of it."""
+    if held is not None and held < size.evaluate.prompts:
+        raise UserError(
+            f"{where}: evaluate.prompts is {size.evaluate.prompts}, but test set '{test}' of pair '{pair}' has {held} "
+            "problems; ask for fewer prompts or a larger test set"
+        )

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 from evaluation.judge.prompt import TEMPLATE
 from sources.architectures import Config
@@ -68,21 +69,23 @@ def _gpu() -> Device | None:
 def cost_findings(size: Size, known: Known, by: Clock) -> Iterator[Finding]:
     """Memory of a run, of its evaluation and of local judges, hours by rule and in total, and disk."""
     hours: dict[str, float] = {}
-    disk = 0.0
+    disk, further = 0.0, 0.0
     for name, (student, teacher, prompt) in known.items():
         spent = pair_hours(size, name, (student, teacher), prompt, by)
         hours = {rule: hours.get(rule, 0.0) + spent.get(rule, 0.0) for rule in hours.keys() | spent.keys()}
         yield from _memories(size, name, known[name], by.device)
         yield Finding("note", name, "throughput", told(size, name, (student, teacher), prompt, by))
-        disk += _disk(size, name, student, teacher)
+        made, under_way = _disk(size, name, student, teacher)
+        disk, further = disk + made + under_way, max(further, under_way)
     for judge in size.judges:
         weights, spent_h = yield from _judge(size, judge, known, by.device)
         disk += weights
         if spent_h:
             hours["judge"] = hours.get("judge", 0.0) + spent_h
     yield from _hours(hours, by.device)
-    free = shutil.disk_usage(".").free
-    text = f"{disk / GB:,.1f} GB for models, policies and checkpoints; {free / GB:,.0f} GB free here"
+    free = shutil.disk_usage("results" if Path("results").is_dir() else ".").free  # it may be a link to another disk
+    text = f"{disk / GB:,.1f} GB for models, policies and checkpoints of a run at a time of each pair, and up to "
+    text += f"{further / GB:,.1f} GB for every further run at a time; {free / GB:,.0f} GB free here"
     yield Finding("ok" if free > disk else "refused", "all", "disk", text)
 
 
@@ -96,13 +99,13 @@ def _hours(hours: dict[str, float], device: Device) -> Iterator[Finding]:
     yield Finding("note", "all", "hours in total", f"{total:,.1f} {of}")
 
 
-def _disk(size: Size, name: str, student: Facts, teacher: Facts) -> float:
-    """Bytes of both models, the policies, and of the run under way two checkpoints and the one that is written."""
+def _disk(size: Size, name: str, student: Facts, teacher: Facts) -> tuple[float, float]:
+    """Bytes of both models and the policies; of a run under way two checkpoints and the one that is written."""
     if student.config is None or teacher.config is None:
-        return 0.0
+        return 0.0, 0.0
     weight, policies = bytes_per(size.train_of(name).dtype), sum(trained_rows(size).values()) * len(size.seeds_of(name))
     held = weight * (student.config.parameters() * (policies + 1) + teacher.config.parameters())
-    return held + 3 * (weight + 12) * student.config.parameters()
+    return held, 3 * (weight + 12) * student.config.parameters()
 
 
 def _memories(size: Size, name: str, known: tuple[Facts, Facts, Prompts], device: Device) -> Iterator[Finding]:

@@ -17,13 +17,12 @@ from typing import Any
 
 from sources.architectures import Config, published
 from sources.rows import endpoint
-from study.config import ModelSource
+from study.config import SMOLLM2, ModelSource
 from study.vocabulary import Vocabulary, made_here, read_vocabulary
 from training.errors import UserError
 from training.schema import parse
 
 PATIENCE_S = 5.0
-SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SMOLLM2_END = "<|im_end|>"  # also pads, by the package's file
 RESHAPING = ("final_logit_softcapping", "logit_scale", "logits_scaling")  # of Gemma, Cohere and Granite
 
@@ -57,7 +56,9 @@ class Facts:
 def facts(source: ModelSource) -> Facts:
     """Facts of a pair's student or teacher."""
     if source.smollm2 is not None:
-        known = replace(_published(SMOLLM2), name="SmolLM2-135M-Instruct (package)", source="its package", trouble="")
+        known = replace(
+            _published(SMOLLM2), name="SmolLM2-135M-Instruct (package)", source="its package", trouble=_lacking()
+        )
         assert known.config is not None
         layers = known.config.num_hidden_layers - len(set(source.smollm2.drop))
         cut = known.config.model_copy(update={"num_hidden_layers": layers})
@@ -71,6 +72,17 @@ def facts(source: ModelSource) -> Facts:
         template=shape.template if shape else False, license="made here", gated=False,
         stops=tuple(shape.stops) if shape else ("<eos>",), pad="<pad>" if source.world else None,
     )  # fmt: skip
+
+
+def _lacking() -> str:
+    """Which of SmolLM2's packages is not installed here, with the remedy; "" where the weights are."""
+    from sources.smollm2 import weights  # loads torch
+
+    try:
+        weights()
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def judge_facts(name: str) -> Facts:

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from sources.architectures import published
+from sources.catalogue import CATALOGUE
 from sources.problems import check_all
-from sources.settings import ShadowModel
+from sources.rows import read_rows
+from sources.settings import ProblemData, ShadowModel
 from study.ablations import Ablated, ablate
 from study.code import code_hash, short_hash
-from study.config import ModelSource, Pair, Size, load_size
+from study.config import ModelSource, Pair, Size, check_prompts, load_size
 from study.runs import Run, add_threshold, method_runs
 from study.vocabulary import check_vocabularies
 from training.errors import UserError, nearest
@@ -119,11 +121,32 @@ def task_files() -> list[str]:
     return sorted(str(f.relative_to(ROOT)) for f in files)
 
 
+def asked(config: dict[str, Any]) -> tuple[str, str | None]:
+    """Size and data root by Snakemake's `--config`, which takes any key and reads 007 as 7: both are a `UserError`."""
+    known = ("size", "data_root")
+    for key, value in config.items():
+        if key not in known:
+            raise UserError(f"--config has no key '{key}'; {nearest(key, known)}")
+        if not isinstance(value, str):
+            raise UserError(
+                f"--config: Snakemake reads '{key}' as {value!r}, but it must be a text; give a name that is no "
+                "number, a folder as ./007"
+            )
+    return config.get("size", "micro"), config.get("data_root")
+
+
 def make_plan(name: str, data_root: str | None = None) -> Plan:
     """The plan of `config/<name>.yaml`; raises `UserError` before anything is computed.
 
     `data_root` takes the place of the size's own `data.root`: the folder with local copies of real data sets.
     """
+    plan = draft(name, data_root)
+    check_inputs(plan)
+    return plan
+
+
+def draft(name: str, data_root: str | None = None) -> Plan:
+    """The plan by its config and method folders alone; whether models and data are there was not looked at."""
     size = load_size(name)
     where = f"config/{name}.yaml"
     folders = find_folders(tuple(size.methods_path))
@@ -135,7 +158,6 @@ def make_plan(name: str, data_root: str | None = None) -> Plan:
         check_source(folders[method].path / "method.py")
     plan = Plan(name, size)
     for pair_name, pair in size.pairs.items():
-        check_vocabularies(pair_name, pair, where)
         _add_pair(plan, pair_name, pair, data_root or size.data_root)
         _add_references(plan, pair_name, pair)
         plan.pairs[pair_name]["threshold"] = add_threshold(plan, pair_name, folders, size.threshold)
@@ -149,6 +171,21 @@ def make_plan(name: str, data_root: str | None = None) -> Plan:
     return plan
 
 
+def check_inputs(plan: Plan) -> None:
+    """`UserError` where a model or data set cannot be had or is too small, or models of a pair differ in vocabulary."""
+    where = f"config/{plan.name}.yaml"
+    for name, pair in plan.size.pairs.items():
+        check_vocabularies(name, pair, where)
+        data = plan.pairs[name]["data"]
+        if pair.data.problems is not None and not Path(f"results/data/{data}").is_dir():
+            problems = ProblemData(**plan.data[data].params)
+            check_all(problems)
+            for test in pair.tests:  # those that are taken whole: of the others the config says how many
+                if problems.tests[test.name] is None and (problems.root or not CATALOGUE[test.name].hub):
+                    held = len(read_rows(test.name, "test", problems.root))
+                    check_prompts(plan.size, name, test.name, held, where)
+
+
 def _add_pair(plan: Plan, name: str, pair: Pair, root: str | None) -> None:
     world, real = pair.data.world, pair.data.problems
     root = root or (real.root if real else None)
@@ -157,8 +194,6 @@ def _add_pair(plan: Plan, name: str, pair: Pair, root: str | None) -> None:
     module = "world.write" if real is None else "sources.problems"
     params = (real or world).model_dump(mode="json")  # type: ignore[union-attr]
     data = f"{name}-{short_hash([params, code_hash(_file(module))])}"
-    if real is not None and not Path(f"results/data/{data}").is_dir():
-        check_all(real)
     plan.data[data] = Made(module, params)
     plan.pairs[name] = {"data": data}
     plan.pairs[name]["teacher"] = _add_model(plan, f"{name}-teacher", pair.teacher, data)

@@ -19,8 +19,10 @@ from study.facts import facts
 from study.hours import clock
 from study.machine import card_out_of_reach
 from study.pair_checks import Finding, folder_findings, pair_findings
+from study.plan import check_inputs, draft
 from study.precision import slow_bfloat16
-from training.errors import cli
+from training.engine import not_installed
+from training.errors import UserError, cli
 
 WIDTHS = (9, 18, 16)  # level, subject, what; the finding takes the rest
 LINE = 120
@@ -38,6 +40,8 @@ def findings(name: str, size: Size, device: str | None, root: str | None) -> Ite
             known[pair] = (student, teacher, prompt_lengths(content, student, here))
             yield from pair_findings(pair, *known[pair], longest_response(size, pair))
         yield from data_findings(pair, content, here)
+        if lacking := not_installed(size.train_of(pair)):  # jobs may have an environment of their own
+            yield Finding("warning", pair, "packages", f"{lacking} where its runs are trained")
     card, origin = find_device(device, size)
     yield Finding("note", "all", "device", f"{card.title}, {card.memory / GB:.0f} GB ({origin})")
     unused = card_out_of_reach() if origin == HERE else None
@@ -47,6 +51,16 @@ def findings(name: str, size: Size, device: str | None, root: str | None) -> Ite
     if slow:
         yield Finding("warning", "all", "bfloat16", f"{slow}; hours below are not those of this processor")
     yield from cost_findings(size, known, clock(name, card, origin == HERE))
+
+
+def plan_findings(name: str, root: str | None, found: list[Finding]) -> Iterator[Finding]:
+    """What planning refuses; of models and data where `found` refuses nothing, since it says the same of them."""
+    try:
+        plan = draft(name, root)
+        if not any(finding.level == "refused" for finding in found):
+            check_inputs(plan)
+    except UserError as error:
+        yield Finding("refused", "all", "plan", str(error))
 
 
 def longest_response(size: Size, pair: str) -> int:
@@ -76,7 +90,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data-root", help="folder with local copies of the data sets")
     given = parser.parse_args(argv)
     size = load_size(given.size)
-    rows = list(findings(given.size, size, given.device or None, given.data_root or None))
+    root = given.data_root or None
+    rows = list(findings(given.size, size, given.device or None, root))
+    rows += plan_findings(given.size, root, rows)
     print(f"Preflight of size {given.size}: {size.title}\n")
     print(table(rows))
     counts = {level: sum(row.level == level for row in rows) for level in ("refused", "warning")}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from study.code import code_hash, short_hash
 from study.config import Size, Threshold
+from training.engine import check_trainer
 from training.errors import UserError
 from training.folders import Folder
 from training.schema import parse
@@ -64,12 +65,17 @@ def method_runs(
     with a symbol, those with several values and those off their default.
     """
     folder, runs = folders[method], []
+    try:
+        check_trainer(plan.size.train_of(pair), folder)
+    except UserError as error:
+        raise UserError(f"{where}: pair '{pair}': {error}") from error
     for threshold in _own_thresholds(plan.size, folder, overrides, where):
         own = {key: value for key, value in overrides.items() if key not in {"lr", "threshold"}}
         if "constraint" in folder.declares.settings:  # trained under the reading that it is judged by
             own = {"constraint": threshold.reading, **own}
         known = add_threshold(plan, pair, folders, threshold) if folder.declares.needs.threshold else ""
         for settings, rate in product(folder.grid(own, where), _rates(plan.size, pair, overrides, where, method)):
+            _check_reading(settings, threshold, method, where)
             usual = {name: setting.default for name, setting in folder.declares.settings.items()}
             varied = [name for name in usual if len(_values(own.get(name))) > 1 or settings[name] != usual[name]]
             shown = [folder.describe(settings, varied), _difference(threshold, plan.size.threshold)]
@@ -81,6 +87,16 @@ def method_runs(
     if not runs:
         raise UserError(f"{where}: method '{method}' has an empty list as 'lr' or 'threshold'; give at least one value")
     return runs
+
+
+def _check_reading(settings: dict[str, Any], threshold: Threshold, method: str, where: str) -> None:
+    """`UserError` where a row would hold d, a limit on one reading of the divergence, against another."""
+    own = settings.get("constraint", threshold.reading)
+    if own != threshold.reading:
+        raise UserError(
+            f"{where}: 'constraint' of method '{method}' is '{own}', but its d is for the reading "
+            f"'{threshold.reading}'; give the row a 'threshold' with 'reading: {own}' and a d for it instead"
+        )
 
 
 def _values(given: Any) -> list[Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
-import math
 import re
 import sys
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from training.errors import UserError, nearest
-from training.method_source import check_source
+from training.method_source import check_source, defines
 from training.schema import NAME, Strict, parse
 from training.yaml_files import read_yaml
 
@@ -57,7 +56,7 @@ class Setting(Strict):
             if type(value) is not type(self.default):
                 raise UserError(f"{where}: '{name}' is {value!r}, but must be {self._kind()}; change it")
             return value
-        if not isinstance(value, int | float) or not math.isfinite(value):
+        if not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
             raise UserError(f"{where}: '{name}' is {value!r}, but must be {self._kind()}; change it")
         for bound, broken, word in (
             (self.min, self.min is not None and value < self.min, "at least"),
@@ -126,9 +125,14 @@ class Folder:
             )
         return found
 
+    @property
+    def brings_trainer(self) -> bool:
+        """Whether it has a trainer of its own in place of a `Method`, told from its text."""
+        return defines(self.path / "method.py", "train")
+
     def own_train(self) -> Callable[[Run], None] | None:
-        """The folder's own `train(run)`, where it brings a trainer in place of a `Method`."""
-        return getattr(self._module(), "train", None)
+        """The folder's own `train(run)`, where it brings one (imports torch)."""
+        return getattr(self._module(), "train", None) if self.brings_trainer else None
 
     def _module(self) -> ModuleType:
         name, path = f"method_{self.name}", self.path / "method.py"

@@ -38,6 +38,11 @@ def check_source(path: Path) -> None:
         )
 
 
+def defines(path: Path, name: str) -> bool:
+    """Whether the file binds the name at its top level."""
+    return name in _defined(syntax_tree(path))
+
+
 def _imported(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Line and module of every absolute import that runs when the file is loaded."""
     for node in tree.body:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 import study.config
+from study.config import ModelSource
 from study.plan import make_plan
 from training.errors import UserError
 from training.folders import ROOT
@@ -58,6 +59,17 @@ BAD = [
     (put("seeds", value=[1, 1]), "but seeds must differ"),
     (put("methods", "cmdp", value={"n": -1}), "'n' is -1, but must be at least 0"),
     (put("methods", "cmdp", value={"phi": "means"}), "'phi' is 'means'; did you mean 'mean'"),
+    (put("methods", "cmdp", value={"n": 10**400}), "'n' is 1000"),
+    (
+        put("methods", "cmdp", value={"constraint": "sum"}),
+        "'constraint' of method 'cmdp' is 'sum', but its d is for the reading 'mean'; give the row a 'threshold' with "
+        "'reading: sum'",
+    ),
+    (
+        put("ablations", "reading", "methods", value={"cmdp": {"constraint": ["mean", "sum"]}}),
+        "ablation 'reading': 'constraint' of method 'cmdp' is 'sum'",
+    ),
+    (put("methods", "cmdp", value={"constraint": "smu"}), "'constraint' is 'smu'; did you mean 'sum'"),
     (put("methods", "cmdp", value={"lambda": 1}), "method 'cmdp' has no setting 'lambda'"),
     (put("methods", "soft_lagrangian", value={"lambda": [-0.1]}), "'lambda' is -0.1, but must be at least 0"),
     (put("methods", "soft_lagrangian", value={"lambda": []}), "'lambda' is an empty list"),
@@ -104,6 +116,13 @@ BAD = [
     (put("pairs", "micro", "tests", value=[{"name": "same"}]), "'pairs.micro.tests.0.title' is missing"),
     (put("pairs", "micro", "tests", value=[{"name": "same", "title": "x"}] * 2), "a test set is named twice"),
     (put("pairs", "micro", "regime", value={"grpo_cs": 1}), "did you mean 'grpo_cs_max'"),
+    (put("pairs", "micro", "regime", value={"student_fac": [0.9, 0.1]}), "'student_fac' is a range [least, most]"),
+    (put("pairs", "micro", "regime", value={"student_fac": [-5, 100]}), "'pairs.micro.regime.student_fac.0' is -5"),
+    (put("pairs", "micro", "regime", value={"student_fac": [0, 100]}), "'pairs.micro.regime.student_fac.1' is 100"),
+    *(
+        (put("pairs", "micro", "teacher", "world", value={"noise": {"terse": 0.3}, "styles": styles}), "'noise' names")
+        for styles in ({"careful": 1.0}, {"careful": 1.0, "terse": 0.0})
+    ),
     (put("pairs", "micro", "teacher", value={"pretrained": "/nowhere/model"}), "no model folder '/nowhere/model'"),
     (put("pairs", "micro", "student", value={"pretrained": "a b; touch c"}), "no model folder 'a b; touch c'"),
     (put("methods", value=["grpo"]), "'methods' is ['grpo']"),
@@ -116,6 +135,14 @@ BAD = [
     (put("methods", "grpo", value={"lr": "fast"}), "is 'fast'"),
     (put("methods.path", value="/x"), "'methods.path' is '/x', but input should be a valid array"),
     (put("title", value="a\0b"), "a text holds a NUL character"),
+    (
+        put("pairs", "micro", "data", value={"problems": {"tests": {"gsm8k": 40}}}),
+        "but a 'world' model learns from chains, which real problems lack: give 'data.world' or another model",
+    ),
+    *(
+        (put("pairs", "micro", "teacher", value={"smollm2": {"drop": drop}}), "'smollm2.drop' must name fewer than 30")
+        for drop in ([*range(30)], [30], [4, 4])
+    ),
     *((put("pairs", value={name: {}}), f"pairs.{name}") for name in ("../x", "a/b", "a b", "a;b", "$(a)", "'", "..")),
 ]
 
@@ -178,6 +205,16 @@ def test_a_number_with_an_exponent_needs_no_point(write: Any) -> None:
 
 def test_the_unchanged_size_is_good(write: Any) -> None:
     assert write().runs
+
+
+def test_a_rows_own_threshold_says_its_reading(write: Any) -> None:
+    row = {"threshold": {"d": 4.2, "reading": "sum"}, "constraint": "sum"}
+    runs = [run for run in write(put("methods", "cmdp", value=row)).chosen() if run.method == "cmdp"]
+    assert [run.params["settings"]["constraint"] for run in runs] == ["sum"]
+
+
+def test_all_layers_but_one_can_be_left_out() -> None:
+    assert ModelSource.model_validate({"smollm2": {"drop": [*range(29)]}}).smollm2
 
 
 def test_a_pair_with_different_vocabularies_is_refused(write: Any, tmp_path: Path) -> None:

