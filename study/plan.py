@@ -149,13 +149,19 @@ def draft(name: str, data_root: str | None = None) -> Plan:
     """The plan by its config and method folders alone; whether models and data are there was not looked at."""
     size = load_size(name)
     where = f"config/{name}.yaml"
-    folders = find_folders(tuple(size.methods_path))
+    folders, named = find_folders(tuple(size.methods_path)), dict[str, str]()
     for method in {**size.methods, **{m: None for ablation in size.ablations.values() for m in ablation.methods}}:
         if method not in folders:
             raise UserError(f"{where}: there is no method '{method}'; {nearest(method, folders)}")
         if method in RESERVED:
             raise UserError(f"{where}: '{method}' names a reference or control row already; rename the method's folder")
         check_source(folders[method].path / "method.py")
+        label = folders[method].declares.label
+        if (other := named.setdefault(label, method)) != method:
+            raise UserError(
+                f"{where}: methods '{other}' and '{method}' would both be called '{label}'; give one of them another "
+                "'label' in its method.yaml"
+            )
     plan = Plan(name, size)
     for pair_name, pair in size.pairs.items():
         _add_pair(plan, pair_name, pair, data_root or size.data_root)

@@ -163,7 +163,7 @@ def find_folders(paths: tuple[Path, ...] = ()) -> dict[str, Folder]:
         if not parent.is_dir():
             raise UserError(f"methods.path: there is no folder {parent}; correct the path")
         if (parent / "method.yaml").is_file():
-            raise UserError(f"methods.path: {parent} is a method itself; name the folder that holds it, {parent.parent}")
+            raise UserError(f"methods.path: {parent} is a method itself; name {parent.parent}, which holds it")
         for folder in sorted(p for p in parent.iterdir() if p.is_dir() and not p.name.startswith(("_", "."))):
             has = {name for name in ("method.yaml", "method.py") if (folder / name).is_file()}
             if not has:

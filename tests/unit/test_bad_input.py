@@ -174,6 +174,8 @@ def test_names_of_method_folders(tmp_path: Path, name: str) -> None:
 
 def test_a_folder_of_methods_that_is_not_there(tmp_path: Path) -> None:
     assert "there is no folder" in sentence(lambda: find_folders((tmp_path / "absent",)))
+    itself = sentence(lambda: find_folders((ROOT / "methods" / "gkd",)))
+    assert itself.endswith(f"gkd is a method itself; name {ROOT / 'methods'}, which holds it")
 
 
 def test_the_slips_are_slips_and_the_pattern_is_sound(tmp_path: Path) -> None:

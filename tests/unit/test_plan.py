@@ -90,10 +90,13 @@ def test_a_folder_of_data_has_one_spelling(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_methods_outside_are_found_from_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(code.ROOT / "methods" / "gkd", tmp_path / "outside" / "mine")
+    mine = shutil.copytree(code.ROOT / "methods" / "gkd", tmp_path / "outside" / "mine")
     monkeypatch.chdir(tmp_path)
     size = load_size("smoke").model_copy(update={"methods": {"mine": {}, "gkd": {}}, "methods_path": [Path("outside")]})
     monkeypatch.setattr("study.plan.load_size", lambda name: size)
+    with pytest.raises(UserError, match="methods 'mine' and 'gkd' would both be called 'GKD'; give one"):
+        make_plan("smoke")
+    (mine / "method.yaml").write_text((mine / "method.yaml").read_text().replace("label: GKD", "label: Mine"))
     runs = {run.method: run for run in make_plan("smoke").runs.values()}
     assert runs["mine"].params["methods_path"] == ["outside"]
     assert runs["mine"].params["code"] == runs["gkd"].params["code"]

@@ -106,7 +106,7 @@ def test_editing_a_plot_reruns_the_plot(smoke: Path) -> None:
 
 
 def test_merged_results_are_scored_anew_by_another_scorer_alone(smoke: Path, tmp_path: Path) -> None:
-    """Snakemake has no history of what was merged; killed jobs of the tree that it came to are none of what was taken."""
+    """Snakemake has no history of what was merged, but knows of killed jobs in the tree that it came to."""
     here = clone(tmp_path / "here")
     (model, *_) = (smoke / "results" / "models").iterdir()
     mark = base64.urlsafe_b64encode(f"results/models/{model.name}".encode()).decode()
