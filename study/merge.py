@@ -14,6 +14,7 @@ import base64
 import json
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -123,12 +124,13 @@ def take(part: Part, source: Path, here: Path, moment: float) -> None:
             shutil.copytree(source / part.folder / name, copy)
         else:
             shutil.copyfile(source / part.folder / name, copy)
+        writable(copy)
         for path in (*copy.rglob("*"), copy):
             os.utime(path, (moment, moment))
             flush(path)
     for name in part.entries:
         if (target / name).is_dir():  # left by a job or a merge that did not finish
-            shutil.rmtree(target / name)
+            remove(target / name)
         (here / COPYING / name).replace(target / name)
     flush(target)
 
@@ -146,6 +148,18 @@ def marked_unfinished(tree: Path) -> dict[str, Path]:
     return {base64.urlsafe_b64decode(name).decode(): mark for name, mark in names.items()}
 
 
+def writable(copy: Path) -> None:
+    """Give the owner the right to write: copies have their originals' modes, and those may lie in a read-only tree."""
+    for path in (copy, *copy.rglob("*")):
+        path.chmod(path.stat().st_mode | stat.S_IWUSR)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder, copies of read-only ones in it too."""
+    writable(folder)
+    shutil.rmtree(folder)
+
+
 def merge(folders: list[Path], into: Path) -> str:
     """Copy what `into` lacks from trees that hold `results/`; says what was taken. `UserError` on any clash."""
     here, sources = into / "results", [folder / "results" for folder in folders]
@@ -155,7 +169,8 @@ def merge(folders: list[Path], into: Path) -> str:
         if here.exists() and source.samefile(here):
             raise UserError(f"{source} is where the results are to be merged into; name in FROM other folders only")
     lacking = wanted(sources, here)
-    shutil.rmtree(here / COPYING, ignore_errors=True)
+    if (here / COPYING).is_dir():  # left by a merge that was killed
+        remove(here / COPYING)
     (here / COPYING).mkdir(parents=True)
     try:
         moment = time.time()
@@ -165,7 +180,7 @@ def merge(folders: list[Path], into: Path) -> str:
             for name in part.entries:
                 unfinished.pop(f"results/{part.folder}/{name}", Path(COPYING)).unlink(missing_ok=True)
     finally:
-        shutil.rmtree(here / COPYING)
+        remove(here / COPYING)
     trained = sum(part.mark.endswith(f"/{TRAINED}") for part in lacking)
     scored = sum(part.entries[-1] == SCORED for part in lacking)
     found = {part.mark for source in sources for part in usable(source)}

@@ -6,6 +6,9 @@ import base64
 import json
 import os
 import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ from training.errors import UserError
 
 RUN = "results/runs/micro-cmdp-s0-1"
 EVALUATION = f"{RUN}/eval-1"
+NOBODY = 65534
 
 
 def scored_by(scorer: str, start: str = "here") -> str:
@@ -170,6 +174,37 @@ def test_an_interrupted_merge_leaves_nothing_half_and_goes_on(
     monkeypatch.setattr(module, "flush", flush)
     merge([made], here)
     assert files(here) == files(made)
+
+
+@contextmanager
+def as_owner(tree: Path) -> Iterator[None]:
+    """Within it root, who may write anywhere, is a user who owns the tree and must reach it by relative paths."""
+    if os.geteuid() == 0:
+        for path in (tree, *tree.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+    else:
+        yield
+
+
+def test_a_read_only_tree_is_merged_also_after_a_merge_that_failed_on_one(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, here = files(made), tmp_path / "here"
+    write(here, {f"results/{COPYING}/policy/half": "left by a merge that failed"})
+    for tree in (made, here / "results" / COPYING):
+        for path in (tree, *tree.rglob("*")):
+            path.chmod(path.stat().st_mode & ~0o222)
+    monkeypatch.chdir(tmp_path)
+    with as_owner(tmp_path):
+        merge([Path("made")], Path("here"))
+    assert files(here) == whole
+    assert not (here / "results" / COPYING).exists()
+    assert all(path.stat().st_mode & stat.S_IWUSR for path in here.rglob("*"))
 
 
 def test_the_command_says_what_it_took(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
