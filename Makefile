@@ -75,7 +75,7 @@ lint: .venv/ready-test  ## style and types
 	$(RUN) ruff check . && ruff format --check . && snakefmt --check Snakefile rules && mypy
 
 clean:  ## remove what was built, not the environment
-	rm -rf results/built results/logs results/tables results/report.html results/quality.md results/tensorboard results/workflow_report.html results/provenance results/runs results/checkpoints results/models results/data results/thresholds figures .snakemake
+	rm -rf results/built results/logs results/tables results/report.html results/quality.md results/tensorboard results/workflow_report.html results/provenance results/runs results/checkpoints results/models results/data results/thresholds results/scorers figures .snakemake
 
 .venv/ready: requirements.lock
 	$(PYTHON) -m venv .venv

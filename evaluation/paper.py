@@ -94,7 +94,7 @@ def _comparison(paper: Paper, size: Collected, setting: str, test: str) -> Itera
         ours = _ours(paper, size, setting, test, row)
         theirs = {} if row.setting else known.get(row.method, {})  # no number with a known lambda has come down
         found = size.row(setting, row.method, row.setting or None)
-        lacking = "" if found is None or found.complete or found.gap else missing_runs(found)
+        lacking = missing_runs(found) if ours and found else ""
         cells = []
         for key, parts in shown.items():
             cells += [_value(theirs.get(key)), _shown(key, ours)]

@@ -58,6 +58,7 @@ rule generate:
 
 
 # A file for the code that scores: newer than scores of other code, also of such as were merged and have no history here.
+# What collects scores asks for it too: Snakemake makes no missing input of a job whose own outputs are there.
 SCORER = code_hash("evaluation/score.py")
 
 
@@ -91,6 +92,6 @@ rule score:
         models=lambda w: pretrained(PLAN.runs[w.run].policy, PLAN.pairs[PLAN.runs[w.run].pair]["teacher"]),
     shell:
         "python -m study.provenance --out {output.provenance} --code evaluation=evaluation/score.py"
-        " --inputs {input:q} {params.models} --"
+        " --inputs {input.samples:q} {input.policy:q} {input.teacher:q} {params.models} --"
         " evaluation.score --samples {input.samples} {params.policy} {params.teacher}"
         " --dtype {params.dtype} --out {output.scores} --tokens {output.tokens} > {log} 2>&1"

@@ -14,6 +14,7 @@ rule runs:
     input:
         measured("results/runs/{run}/{evaluation}/scores.parquet"),
         measured("results/runs/{run}/run.json", trained_only=True),
+        f"results/scorers/{SCORER}",
 
 
 rule collect:
@@ -21,6 +22,7 @@ rule collect:
         measured("results/runs/{run}/{evaluation}/scores.parquet"),
         measured("results/runs/{run}/run.json", trained_only=True),
         [f"results/thresholds/{pair['threshold']}.json" for pair in PLAN.pairs.values()],
+        f"results/scorers/{SCORER}",
         verdicts=[f"{BUILT}/verdicts/{judge}.parquet" for judge in PLAN.size.judges],
     output:
         directory(f"{BUILT}/collected"),

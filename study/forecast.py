@@ -86,7 +86,7 @@ def told(size: str, counted: dict[str, int], each: Seconds, on: dict[str, Any]) 
             one, source = each[rule]
             total += count * one
             lines.append(f"  {rule:<12}{count:>5} jobs  {one:>6.0f} s each  {count * one / 60:>7.1f} min  ({source})")
-        elif rule not in ("all", "runs"):
+        elif rule not in ("all", "runs", "scorer"):
             unknown.append(rule)
             lines.append(f"  {rule:<12}{count:>5} jobs  not measured in this size")
     side_by_side = 1 if on["device"] != "cpu" else on["cores"]

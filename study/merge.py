@@ -28,6 +28,7 @@ from training.files import flush
 STAMP = ".snakemake_timestamp"  # written into a folder by Snakemake when the job that makes it has finished
 TRAINED = "provenance.json"  # written last by training,
 SCORED = "score.provenance.json"
+SCORER = "evaluation/score.py"
 MEASURED = {
     "generate.provenance.json": ("samples.jsonl", "samples.jsonl.sha256", "lm_eval.json", "generate.log"),
     SCORED: ("scores.parquet", "tokens.jsonl", "score.log"),
@@ -53,7 +54,7 @@ def finished(results: Path) -> Iterator[Part]:
     """The parts of a `results/` folder: data, models, thresholds, kept texts of provenance, and the stages of runs."""
     for kind in ("data", "models"):
         yield from (Part(kind, (path.parent.name,)) for path in sorted(results.glob(f"{kind}/*/{STAMP}")))
-    for pattern in ("thresholds/*.json", "provenance/[!.]*", "scorers/[!.]*"):
+    for pattern in ("thresholds/*.json", "provenance/[!.]*", f"scorers/{code_hash(SCORER)}"):
         yield from (Part(path.parent.name, (path.name,)) for path in sorted(results.glob(pattern)))
     for run in sorted(path for path in results.glob("runs/*") if path.is_dir()):
         if (run / TRAINED).is_file() and (run / "policy" / STAMP).is_file():
@@ -74,7 +75,7 @@ def scored_otherwise(part: Part, results: Path) -> bool:
         record = json.loads((results / part.mark).read_text(encoding="utf-8"))
     except ValueError:
         return True
-    return record.get("code", {}).get("evaluation") != code_hash("evaluation/score.py")
+    return record.get("code", {}).get("evaluation") != code_hash(SCORER)
 
 
 def usable(results: Path) -> Iterator[Part]:
@@ -177,8 +178,11 @@ def merge(folders: list[Path], into: Path) -> str:
         unfinished = marked_unfinished(into)
         for part, source in lacking.items():
             take(part, source, here, moment)
-            for name in part.entries:
-                unfinished.pop(f"results/{part.folder}/{name}", Path(COPYING)).unlink(missing_ok=True)
+            for mark in filter(None, (unfinished.get(f"results/{part.folder}/{name}") for name in part.entries)):
+                mark.unlink()
+        for marker in (here / "scorers").glob("[!.]*"):  # of other code: older than what was merged, it would hide that
+            if marker.name != code_hash(SCORER):
+                marker.unlink()
     finally:
         remove(here / COPYING)
     trained = sum(part.mark.endswith(f"/{TRAINED}") for part in lacking)

@@ -127,7 +127,7 @@ def asked(config: dict[str, Any]) -> tuple[str, str | None]:
     for key, value in config.items():
         if key not in known:
             raise UserError(f"--config has no key '{key}'; {nearest(key, known)}")
-        if not isinstance(value, str):
+        if not isinstance(value, str) and (key, value) != ("data_root", None):
             raise UserError(
                 f"--config: Snakemake reads '{key}' as {value!r}, but it must be a text; give a name that is no "
                 "number, a folder as ./007"
@@ -149,19 +149,13 @@ def draft(name: str, data_root: str | None = None) -> Plan:
     """The plan by its config and method folders alone; whether models and data are there was not looked at."""
     size = load_size(name)
     where = f"config/{name}.yaml"
-    folders, named = find_folders(tuple(size.methods_path)), dict[str, str]()
+    folders = find_folders(tuple(size.methods_path))
     for method in {**size.methods, **{m: None for ablation in size.ablations.values() for m in ablation.methods}}:
         if method not in folders:
             raise UserError(f"{where}: there is no method '{method}'; {nearest(method, folders)}")
         if method in RESERVED:
             raise UserError(f"{where}: '{method}' names a reference or control row already; rename the method's folder")
         check_source(folders[method].path / "method.py")
-        label = folders[method].declares.label
-        if (other := named.setdefault(label, method)) != method:
-            raise UserError(
-                f"{where}: methods '{other}' and '{method}' would both be called '{label}'; give one of them another "
-                "'label' in its method.yaml"
-            )
     plan = Plan(name, size)
     for pair_name, pair in size.pairs.items():
         _add_pair(plan, pair_name, pair, data_root or size.data_root)
@@ -172,9 +166,22 @@ def draft(name: str, data_root: str | None = None) -> Plan:
                 plan.runs[run.id] = run
     # A threshold may need a run of a method that is none of the size's.
     plan.tabled = [run.id for run in plan.runs.values() if run.kind != "method" or run.method in size.methods]
+    _check_names(plan, where)
     for ablation in size.ablations:
         plan.ablations[ablation] = ablate(plan, ablation, folders, where)
     return plan
+
+
+def _check_names(plan: Plan, where: str) -> None:
+    """`UserError` where two rows of a pair would have one name: tables and figures tell rows by their names."""
+    names: dict[tuple[str, str], Run] = {}
+    for run in plan.chosen():
+        other = names.setdefault((run.pair, run.name), run)
+        if (other.method, other.setting) != (run.method, run.setting):
+            raise UserError(
+                f"{where}: '{other.method}' and '{run.method}' would both be called '{run.name}'; give one of them "
+                "another 'label' in its method.yaml"
+            )
 
 
 def check_inputs(plan: Plan) -> None:

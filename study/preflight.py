@@ -26,6 +26,7 @@ from training.errors import UserError, cli
 
 WIDTHS = (9, 18, 16)  # level, subject, what; the finding takes the rest
 LINE = 120
+SAID = ("model", "problems", "token ids")  # where one of these is refused, planning would say it again
 
 
 def findings(name: str, size: Size, device: str | None, root: str | None) -> Iterator[Finding]:
@@ -57,7 +58,7 @@ def plan_findings(name: str, root: str | None, found: list[Finding]) -> Iterator
     """What planning refuses; of models and data where `found` refuses nothing, since it says the same of them."""
     try:
         plan = draft(name, root)
-        if not any(finding.level == "refused" for finding in found):
+        if not any(finding.level == "refused" and finding.what in SAID for finding in found):
             check_inputs(plan)
     except UserError as error:
         yield Finding("refused", "all", "plan", str(error))

@@ -7,7 +7,10 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-if not any("test_device" in word for word in sys.argv):  # all others compare with tensors of the CPU
+alone = any(name in word for name in ("test_device", "test_vllm") for word in sys.argv)
+if (
+    not alone and "PYTEST_XDIST_WORKER" not in os.environ
+):  # all others compare with tensors of the CPU; workers inherit it
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 

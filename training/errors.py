@@ -26,12 +26,22 @@ PLACE = {
 }  # a place where nothing can be written or read
 
 
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")  # by CUDA and the CPU's allocator
+DEVICE = ("CUDA error", "CUDA driver error", "CUDNN_STATUS_", "CUBLAS_STATUS_", "NCCL error")
+OF_CODE = "device-side assert"  # a CUDA error that wrong indices make
+
+
 class UserError(Exception):
     """A mistake in the input: one sentence that names what, where, the value and the next step."""
 
 
 class TrainingFailed(Exception):
     """Training that cannot go on (a non-finite loss, say): of a method a result to be recorded, of a model an error."""
+
+
+def of_device(said: str) -> bool:
+    """Whether an error's text is trouble of the device itself: neither its memory nor a wrong index."""
+    return any(words in said for words in DEVICE) and not any(words in said for words in (*OUT_OF_MEMORY, OF_CODE))
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

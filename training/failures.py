@@ -7,11 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from training.cost import Cost
-from training.errors import STORAGE, TrainingFailed, UserError
-
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")  # by CUDA and the CPU's allocator
-DEVICE = ("CUDA error", "CUDA driver error", "CUDNN_STATUS_", "CUBLAS_STATUS_", "NCCL error")
-OF_CODE = "device-side assert"  # a CUDA error that wrong indices make
+from training.errors import OUT_OF_MEMORY, STORAGE, TrainingFailed, UserError, of_device
 
 
 class Watched:
@@ -37,10 +33,9 @@ class Watched:
             return
         step, said = self.cost.steps + 1, str(error)
         cause = (said.strip() or "no message").splitlines()[0]
-        exhausted = isinstance(error, MemoryError) or any(words in said for words in OUT_OF_MEMORY)
-        if not exhausted and OF_CODE not in said and any(words in said for words in DEVICE):
+        if of_device(said):
             return
-        if exhausted:
+        if isinstance(error, MemoryError) or any(words in said for words in OUT_OF_MEMORY):
             raise TrainingFailed(f"out of memory at step {step} ({cause}); {_less_memory(error)}") from error
         raise TrainingFailed(f"{type(error).__name__} at step {step}: {cause} ({self._place(error)})") from error
 

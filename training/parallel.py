@@ -21,7 +21,7 @@ import torch
 from accelerate import PartialState
 from torch import Tensor, distributed
 
-from training.errors import TrainingFailed, UserError
+from training.errors import TrainingFailed, UserError, of_device
 
 PATIENCE = timedelta(minutes=30)  # for a process that does not answer; the first one monitors while the others wait
 
@@ -105,7 +105,8 @@ class Together:
         _talk(distributed.all_gather_object, told, "" if error is None else f"{type(error).__name__}: {error}")
         for number, what in enumerate(told):
             if what and error is None:
-                raise TrainingFailed(f"{what} (step {self.step}, process {number} of {count()})")
+                kind = UserError if of_device(what) else TrainingFailed
+                raise kind(f"{what} (step {self.step}, process {number} of {count()})")
 
 
 def check_processes(wanted: int) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from study import merge as module
+from study.code import code_hash
 from study.merge import COPYING, STAMP, main, marked_unfinished, merge
 from study.provenance import _named
 from training.errors import UserError
@@ -81,6 +82,15 @@ def test_what_a_killed_job_left_marked_is_taken_as_made(made: Path, tmp_path: Pa
     write(here, {f".snakemake/incomplete/{mark}": "{}" for mark in marks.values()})
     merge([made], here)
     assert set(marked_unfinished(here)) == {"results/models/m2", long}
+
+
+def test_only_the_marker_of_this_trees_scorer_is_kept(made: Path, tmp_path: Path) -> None:
+    """One of other code, as old as what was merged or older, would later make those scores seem to be of that code."""
+    here, ours = tmp_path / "here", code_hash("evaluation/score.py")
+    write(made, {f"results/scorers/{ours}": "", "results/scorers/0a1b2c3d": ""})
+    write(here, {"results/scorers/4e5f6a7b": ""})
+    assert merge([made], here).startswith("taken: 8 results")
+    assert [path.name for path in (here / "results" / "scorers").iterdir()] == [ours]
 
 
 def test_stages_of_one_run_come_from_several_machines(made: Path, tmp_path: Path) -> None:

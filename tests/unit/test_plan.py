@@ -94,9 +94,13 @@ def test_methods_outside_are_found_from_the_working_directory(tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     size = load_size("smoke").model_copy(update={"methods": {"mine": {}, "gkd": {}}, "methods_path": [Path("outside")]})
     monkeypatch.setattr("study.plan.load_size", lambda name: size)
-    with pytest.raises(UserError, match="methods 'mine' and 'gkd' would both be called 'GKD'; give one"):
+    with pytest.raises(UserError, match="'gkd' and 'mine' would both be called 'GKD'; give one"):
         make_plan("smoke")
-    (mine / "method.yaml").write_text((mine / "method.yaml").read_text().replace("label: GKD", "label: Mine"))
+    declared = (mine / "method.yaml").read_text()
+    (mine / "method.yaml").write_text(declared.replace("label: GKD", "label: Teacher"))
+    with pytest.raises(UserError, match="'teacher' and 'mine' would both be called 'Teacher'"):
+        make_plan("smoke")
+    (mine / "method.yaml").write_text(declared.replace("label: GKD", "label: Mine"))
     runs = {run.method: run for run in make_plan("smoke").runs.values()}
     assert runs["mine"].params["methods_path"] == ["outside"]
     assert runs["mine"].params["code"] == runs["gkd"].params["code"]
