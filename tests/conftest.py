@@ -8,9 +8,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 alone = any(name in word for name in ("test_device", "test_vllm") for word in sys.argv)
-if (
-    not alone and "PYTEST_XDIST_WORKER" not in os.environ
-):  # all others compare with tensors of the CPU; workers inherit it
+if not alone and "PYTEST_XDIST_WORKER" not in os.environ:  # all others compare with tensors of the CPU
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
