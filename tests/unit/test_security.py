@@ -149,7 +149,7 @@ def test_the_report_shows_markup_as_text(tmp_path: Path) -> None:
     index = json.loads((folder / "runs.json").read_text())
     index["title"] = attack
     for run in index["runs"]:
-        run["label"] = attack
+        run["label"] = f"{attack} {run['method']}"  # two rows of one name are refused
         run["why"] = attack
     (folder / "runs.json").write_text(json.dumps(index))
     table = Printed(attack, attack, attack, ("", attack), ((attack, attack),), attack)
