@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
-import yaml
 
 import study.config
 import study.costs
@@ -28,7 +25,6 @@ from study.pair_checks import Finding, Prompts, folder_findings, pair_findings
 from study.vocabulary import Vocabulary
 from tests.tiny import llama
 from training.errors import UserError
-from training.folders import ROOT
 from training.schema import parse
 
 QWEN, TEACHER, LLAMA = "Qwen/Qwen2.5-Math-1.5B", "Qwen/Qwen2.5-Math-7B-Instruct", "meta-llama/Llama-3.2-3B"
@@ -240,63 +236,3 @@ def test_a_missing_package_of_the_weights_is_warned_of(monkeypatch: pytest.Monke
     assert all(f"'{package}' is not installed; run `" in finding.found for finding in warned)
     monkeypatch.setattr(smollm2, "weights", lambda: Path("there.gguf"))
     assert not facts(ModelSource.model_validate({"smollm2": {}})).trouble
-
-
-def test_the_command_says_ready_or_not(capsys: pytest.CaptureFixture[str]) -> None:
-    preflight.main(["--size", "micro"])
-    assert "ready: 0 refused" in capsys.readouterr().out
-    with pytest.raises(SystemExit) as stopped:
-        preflight.main(["--size", "paper", "--data-root", "/nowhere", "--device", "l4"])
-    assert stopped.value.code == 1
-    printed = capsys.readouterr().out
-    assert "not ready: " in printed
-    assert max(map(len, printed.splitlines())) <= 125
-
-
-@pytest.fixture
-def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """A function that runs preflight on a changed size, which it must refuse, and gives what it prints as one line."""
-    (tmp_path / "config").mkdir()
-    config = ROOT / "config"
-    monkeypatch.setattr(study.config, "ROOT", tmp_path)
-
-    def run(name: str, change: Callable[[dict[str, Any]], object], *options: str) -> str:
-        content = yaml.safe_load((config / f"{name}.yaml").read_text())
-        change(content)
-        (tmp_path / "config" / "broken.yaml").write_text(yaml.safe_dump(content))
-        with pytest.raises(SystemExit) as stopped:
-            preflight.main(["--size", "broken", *options])
-        assert stopped.value.code == 1
-        return " ".join(capsys.readouterr().out.split())
-
-    return run
-
-
-def test_a_missing_model_ends_in_a_table(refused: Callable[..., str]) -> None:
-    def change(content: dict[str, Any]) -> None:
-        content["pairs"]["qwen"]["student"] = {"pretrained": "models/a/b"}
-        content["judges"] = {"gone": {"local": {"model": "judges/a/b"}}, "own": {"local": {"model": "qwen.teacher"}}}
-
-    printed = refused("paper", change, "--data-root", "/nowhere")
-    assert printed.count("there is no model folder 'models/a/b'") == 1  # planning refuses it too
-    assert "there is no model folder 'judges/a/b'" in printed
-    assert "llama memory" in printed
-
-
-def test_what_planning_refuses_is_refused(refused: Callable[..., str]) -> None:
-    said = "refused all plan config/broken.yaml: 'lr' of method 'cmdp' is 5, but must be a number in (0, 1]; change it"
-    assert said in refused("micro", lambda content: content["methods"]["cmdp"].update(lr=5))
-    printed = refused("paper", lambda content: content["methods"]["cmdp"].update(lr=5), "--data-root", "/nowhere")
-    assert said in printed
-    assert printed.count("there is no file /nowhere/gsm8k/train.jsonl") == 1
-
-
-def test_a_vocabulary_that_planning_alone_knows_is_refused(refused: Callable[..., str], tmp_path: Path) -> None:
-    model = llama(1)
-    model.config.max_position_embeddings = 4096
-    model.save_pretrained(tmp_path)
-    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"vocab": {"a": 0}}, "added_tokens": []}))
-    pair = {"student": {"pretrained": str(tmp_path)}}
-    printed = refused("micro", lambda content: content["pairs"]["micro"].update(pair))
-    assert "1 refused" in printed
-    assert "student and teacher of pair 'micro' have different vocabularies" in printed

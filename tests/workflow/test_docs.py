@@ -48,7 +48,7 @@ ELSEWHERE = {
     "make tables": ("tests/workflow/conftest.py", '"make", "tables", "SIZE=smoke"'),
     "make tables SIZE=smoke": ("tests/workflow/conftest.py", '"make", "tables", "SIZE=smoke"'),
     "make tables SIZE=<size>": ("tests/workflow/conftest.py", '"make", "tables", "SIZE=smoke"'),
-    "make preflight SIZE=paper DEVICE=a100_80gb": ("tests/unit/test_preflight.py", '"--size", "paper"'),
+    "make preflight SIZE=paper DEVICE=a100_80gb": ("tests/unit/test_preflight_command.py", '"--size", "paper"'),
     "make check METHOD=mine": ("tests/contract/test_template.py", '"--method", "mine"'),
     'make merge FROM="folder1 folder2"': ("tests/unit/test_merge.py", '"--from", str(made)'),
     "make export": ("tests/workflow/test_export.py", '"export", "SIZE=smoke"'),
