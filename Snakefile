@@ -40,11 +40,12 @@ if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method and 
 # An executor that submits has `nodes` (`--jobs`): there, and in the jobs that it starts, cards are not ours to count.
 here = workflow.is_main_process and workflow.resource_settings.nodes is None
 unused = card_out_of_reach()
-if here and which("nvidia-smi") and not unused and "gpu" not in workflow.global_resources:
+card = which("nvidia-smi") and not unused
+if here and card and "gpu" not in workflow.global_resources:
     workflow.register_resource("gpu", 1)
-slow = slow_bfloat16(PLAN.size) if unused or not which("nvidia-smi") else None
-for warning in filter(None, (unused, slow) if here else ()):
-    print(f"warning: {warning}", file=sys.stderr)
+for warning in (unused, None if card else slow_bfloat16(PLAN.size)):
+    if here and warning:
+        print(f"warning: {warning}", file=sys.stderr)
 
 BUILT = f"results/built/{PLAN.name}"
 

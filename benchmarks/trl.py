@@ -19,6 +19,7 @@ from transformers import PrinterCallback, TrainerCallback, TrainerControl
 
 from benchmarks.page import Row
 from benchmarks.pairs import Shape, budget, llama, our_trainer, problems, shapes
+from benchmarks.parts import gpu_columns
 from benchmarks.timing import Bench, Clock, Effort, Rounds
 from training.cost import Cost
 from training.run import Run
@@ -74,15 +75,10 @@ def beside_trl(method: str, make: Make, shape: Shape, bench: Bench, sequences: i
         trainer.add_callback(in_turn)
         trainer.train()
     labels = {"ours / TRL": f"{method} / {type(trainer).__name__}", "model": shape.title, "sequences": str(sequences)}
-    more = gpu_columns(in_turn, ours.cost) if bench.device.type == "cuda" else {}
+    more = gpu_columns(ours.cost, median(r[0] for r in in_turn.rounds), bench) if bench.device.type == "cuda" else {}
+    if more:
+        more["memory"] = f"{in_turn.peak_bytes / 1e9:.2f} GB"  # of ours, beyond what is held
     return Row(labels, in_turn.rounds, target, more=more)
-
-
-def gpu_columns(in_turn: InTurn, cost: Cost) -> dict[str, str]:
-    """Of ours, in float32: response tokens per second, and bytes beyond what is held."""
-    typical = median(r[0] for r in in_turn.rounds)
-    speed = cost.tokens_generated / cost.steps / typical
-    return {"tokens/s": f"{speed:,.0f}", "memory": f"{in_turn.peak_bytes / 1e9:.2f} GB"}
 
 
 def measure(bench: Bench) -> list[Row]:

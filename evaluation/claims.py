@@ -121,7 +121,7 @@ def decide(claim: Claim, size: Collected, pair: str, theory: Path | None) -> Fin
     if not row.complete or (claim.against and not rivals):
         return Finding("undecided", None, f"needs every run of {', '.join(absent)}")
     found = _without(_compared(claim, size, row, rivals, tests), absent)
-    several = [other.runs for other in size.rows(pair, "method") if other.method == claim.method] != [row.runs]
+    several = sum(other.method == claim.method for other in size.rows(pair, "method")) > 1
     return replace(found, where=f"{found.where}; of the method's settings the first, {row.label}") if several else found
 
 

@@ -19,6 +19,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evaluation.collect import COSTS, CURVES, SCORES, TEXT
+from evaluation.names import namesakes, row_name
 from evaluation.statistics import Array
 from evaluation.verdicts import FILE, Verdicts, read_verdicts
 from training.errors import UserError, nearest
@@ -85,7 +86,7 @@ class Run(_Entry):
     @property
     def name(self) -> str:
         """What its row is called: the label, with the setting where there is one."""
-        return self.label if self.setting in self.label else f"{self.label} {self.setting}"
+        return row_name(self)
 
 
 class Index(_Entry):
@@ -167,8 +168,8 @@ class Collected:
         Settings of a method stand as the runs name them first: in the order of the config.
         """
         chosen = [run for run in self.runs if run.pair == pair and (not kinds or run.kind in kinds)]
-        first = {key: place for place, key in reversed(list(enumerate((r.method, r.setting) for r in chosen)))}
-        chosen.sort(key=lambda run: (run.order, run.method, first[run.method, run.setting], run.seed))
+        named = list(dict.fromkeys((run.method, run.setting) for run in chosen))
+        chosen.sort(key=lambda run: (run.order, run.method, named.index((run.method, run.setting)), run.seed))
         grouped = groupby(chosen, key=lambda run: (run.kind, run.method, run.setting, run.name))
         return [Row(pair, *key, tuple(runs)) for key, runs in grouped]
 
@@ -267,14 +268,12 @@ def read(folder: Path) -> Collected:
     if unknown:
         hint = nearest(unknown[0], index.pairs)
         raise UserError(f"{folder / 'runs.json'} has runs of pair '{unknown[0]}', which it does not define; {hint}")
-    named: dict[tuple[str, str], Run] = {}
-    for run in index.runs:
-        other = named.setdefault((run.pair, run.name), run)
-        if (other.method, other.setting) != (run.method, run.setting):
-            raise UserError(
-                f"methods '{other.method}' and '{run.method}' are both called '{run.name}' in pair '{run.pair}'; give "
-                "one of them another 'label' in its method.yaml"
-            )
+    if twins := namesakes(index.runs):
+        one, other = twins
+        raise UserError(
+            f"methods '{one.method}' and '{other.method}' are both called '{one.name}' in pair '{one.pair}'; give one "
+            "of them another 'label' in its method.yaml"
+        )
     judged = folder / FILE
     return Collected(index, scores, curves, costs, Verdicts(read_verdicts([judged]) if judged.exists() else None))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from evaluation import sources
 from evaluation.captions import missing_runs
-from evaluation.collected import Collected, Pair, Test, read
+from evaluation.collected import Collected, Pair, Row, Test, read
 from evaluation.paper_numbers import Number, Paper, PaperRow, is_papers, load
 from evaluation.statistics import Estimate
 from evaluation.table_files import MISSING, Cell, to_markdown
@@ -91,10 +91,9 @@ def _comparison(paper: Paper, size: Collected, setting: str, test: str) -> Itera
     yield ["", *heading]
     yield [":--", *["--:"] * len(heading)]
     for row in paper.rows:
-        ours = _ours(paper, size, setting, test, row)
+        found = _our_row(paper, size, setting, test, row)
+        ours, lacking = (_ours(size, found, test), missing_runs(found)) if found else ({}, "")
         theirs = {} if row.setting else known.get(row.method, {})  # no number with a known lambda has come down
-        found = size.row(setting, row.method, row.setting or None)
-        lacking = missing_runs(found) if ours and found else ""
         cells = []
         for key, parts in shown.items():
             cells += [_value(theirs.get(key)), _shown(key, ours)]
@@ -103,14 +102,16 @@ def _comparison(paper: Paper, size: Collected, setting: str, test: str) -> Itera
         yield [row.title + lacking, *cells]
 
 
-def _ours(paper: Paper, size: Collected, setting: str, test: str, row: PaperRow) -> dict[str, Cell]:
-    """Our cells by column; a gap's reason in each where the row failed, none where it was not run."""
+def _our_row(paper: Paper, size: Collected, setting: str, test: str, row: PaperRow) -> Row | None:
+    """Our row of the paper's models on a test set; None where it was not run."""
     pair = _pair(paper, size, setting)
     if pair is None or test not in {t.name for t in pair.tests}:
-        return {}
-    found = size.row(setting, row.method, row.setting or None)
-    if found is None:
-        return {}
+        return None
+    return size.row(setting, row.method, row.setting or None)
+
+
+def _ours(size: Collected, found: Row, test: str) -> dict[str, Cell]:
+    """Our cells by column; a gap's reason in each where the row failed."""
     if found.gap:
         return {column.key: found.gap for column in MAIN_COLUMNS}
     return main_cells(size, found, Test(name=test, title=test))

@@ -238,8 +238,8 @@ def bounded_interval(y: ArrayLike) -> Estimate:
 
 def _most(share: Array) -> float:
     """Upper bound of the mean of share (S, P, K) in [0, 1], with the prompts' spread alone."""
-    prompts = share.mean(axis=(0, 2), keepdims=True).reshape(1, -1, 1)
-    return rate_bounds(float(share.mean()), spread(prompts), share.shape[1], share.size, TAIL, None)[1]
+    prompts_alone = spreads(share)[0]
+    return rate_bounds(float(share.mean()), prompts_alone, share.shape[1], share.size, TAIL, None)[1]
 
 
 def p_value(y: ArrayLike) -> float:

@@ -4,10 +4,9 @@
 
 rule collect_ablation:
     input:
-        lambda w: measured("results/runs/{run}/{evaluation}/scores.parquet", ablation=w.ablation),
+        lambda w: scored(w.ablation),
         lambda w: measured("results/runs/{run}/run.json", trained_only=True, ablation=w.ablation),
         [f"results/thresholds/{pair['threshold']}.json" for pair in PLAN.pairs.values()],
-        f"results/scorers/{SCORER}",
     output:
         directory(f"{BUILT}/ablated/{{ablation}}"),
     log:

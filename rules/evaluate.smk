@@ -58,7 +58,6 @@ rule generate:
 
 
 # A file for the code that scores: newer than scores of other code, also of such as were merged and have no history here.
-# What collects scores asks for it too: Snakemake makes no missing input of a job whose own outputs are there.
 SCORER = code_hash("evaluation/score.py")
 
 

@@ -9,20 +9,23 @@ def measured(pattern, trained_only=False, ablation=""):
     ]
 
 
+def scored(ablation=""):
+    """The scores, and the file of the code that makes them: Snakemake makes no missing input of a job that is done."""
+    return [*measured("results/runs/{run}/{evaluation}/scores.parquet", ablation=ablation), f"results/scorers/{SCORER}"]
+
+
 # Asked for by name, so that a run whose files were deleted is made again even where the tables still stand.
 rule runs:
     input:
-        measured("results/runs/{run}/{evaluation}/scores.parquet"),
+        scored(),
         measured("results/runs/{run}/run.json", trained_only=True),
-        f"results/scorers/{SCORER}",
 
 
 rule collect:
     input:
-        measured("results/runs/{run}/{evaluation}/scores.parquet"),
+        scored(),
         measured("results/runs/{run}/run.json", trained_only=True),
         [f"results/thresholds/{pair['threshold']}.json" for pair in PLAN.pairs.values()],
-        f"results/scorers/{SCORER}",
         verdicts=[f"{BUILT}/verdicts/{judge}.parquet" for judge in PLAN.size.judges],
     output:
         directory(f"{BUILT}/collected"),

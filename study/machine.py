@@ -61,11 +61,13 @@ def machine() -> dict[str, Any]:
 
 def card_out_of_reach() -> str | None:
     """One sentence where a GPU is here and the torch installed is a build without CUDA; None otherwise."""
+    if which("nvidia-smi") is None:
+        return None
     try:
         build = version("torch")
     except PackageNotFoundError:  # each job has an environment of its own
         return None
-    if which("nvidia-smi") is None or not build.endswith("+cpu"):
+    if not build.endswith("+cpu"):
         return None
     return (
         f"there is a GPU here, but torch {build} is a build for CPUs, on which all jobs would run; install a CUDA "

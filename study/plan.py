@@ -11,6 +11,7 @@ from os.path import normpath
 from pathlib import Path
 from typing import Any
 
+from evaluation.names import namesakes, row_name
 from sources.architectures import published
 from sources.catalogue import CATALOGUE
 from sources.problems import check_all
@@ -166,22 +167,15 @@ def draft(name: str, data_root: str | None = None) -> Plan:
                 plan.runs[run.id] = run
     # A threshold may need a run of a method that is none of the size's.
     plan.tabled = [run.id for run in plan.runs.values() if run.kind != "method" or run.method in size.methods]
-    _check_names(plan, where)
+    if twins := namesakes(plan.chosen()):
+        one, other = twins
+        raise UserError(
+            f"{where}: '{one.method}' and '{other.method}' would both be called '{row_name(one)}'; give one of them "
+            "another 'label' in its method.yaml"
+        )
     for ablation in size.ablations:
         plan.ablations[ablation] = ablate(plan, ablation, folders, where)
     return plan
-
-
-def _check_names(plan: Plan, where: str) -> None:
-    """`UserError` where two rows of a pair would have one name: tables and figures tell rows by their names."""
-    names: dict[tuple[str, str], Run] = {}
-    for run in plan.chosen():
-        other = names.setdefault((run.pair, run.name), run)
-        if (other.method, other.setting) != (run.method, run.setting):
-            raise UserError(
-                f"{where}: '{other.method}' and '{run.method}' would both be called '{run.name}'; give one of them "
-                "another 'label' in its method.yaml"
-            )
 
 
 def check_inputs(plan: Plan) -> None:

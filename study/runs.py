@@ -34,11 +34,6 @@ class Run:
     policy: str = ""  # model folder or name; empty for a control without a model
     threshold: str = ""  # id of the threshold that training needs; empty where it needs none
 
-    @property
-    def name(self) -> str:
-        """What tables call its row: the label, with the setting where there is one (as `evaluation.collected`)."""
-        return self.label if self.setting in self.label else f"{self.label} {self.setting}"
-
     def row(self) -> dict[str, Any]:
         """What tables know of the run."""
         names = ("pair", "kind", "method", "setting", "label", "seed", "order", "objective")

@@ -11,9 +11,6 @@ from types import SimpleNamespace
 
 import pytest
 
-import study.config
-import study.costs
-import study.facts
 from sources import smollm2
 from sources.catalogue import CATALOGUE
 from study import preflight
@@ -30,12 +27,7 @@ from training.schema import parse
 QWEN, TEACHER, LLAMA = "Qwen/Qwen2.5-Math-1.5B", "Qwen/Qwen2.5-Math-7B-Instruct", "meta-llama/Llama-3.2-3B"
 
 
-@pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No hub, whatever this machine has, and no card."""
-    monkeypatch.setattr(study.facts, "_reachable", lambda: False)
-    monkeypatch.setattr(study.costs, "_gpu", lambda: None)
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+pytestmark = pytest.mark.usefixtures("offline")
 
 
 def of(name: str) -> Facts:

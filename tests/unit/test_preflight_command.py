@@ -17,13 +17,7 @@ from study import preflight
 from study.config import ROOT
 from tests.tiny import llama
 
-
-@pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No hub, whatever this machine has, and no card."""
-    monkeypatch.setattr(study.facts, "_reachable", lambda: False)
-    monkeypatch.setattr(study.costs, "_gpu", lambda: None)
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+pytestmark = pytest.mark.usefixtures("offline")
 
 
 def test_the_command_says_ready_or_not(capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,11 +46,7 @@ JUDGE = "deepseek_r1_32b"
 GUESS = Prompts(PROMPT, PROMPT, PROMPT, "a guess")
 
 
-@pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No hub, whatever this machine has, and no card."""
-    monkeypatch.setattr(study.facts, "_reachable", lambda: False)
-    monkeypatch.setattr(study.costs, "_gpu", lambda: None)
+pytestmark = pytest.mark.usefixtures("offline")
 
 
 def settings(**changed: object) -> TrainSettings:
