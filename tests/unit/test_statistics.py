@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from evaluation.domains import ratio_interval, tail_mean_interval
+from evaluation.seed_rates import SeedRates
 from evaluation.statistics import (
     Estimate,
     bounded_interval,
@@ -230,3 +231,13 @@ def test_the_smallest_resolved_difference_is_found_with_the_stated_power() -> No
     least = smallest_resolved(rng.standard_normal((1, 4000, 1))) * np.sqrt(4000 / 50)
     found = [p_value(least + rng.standard_normal((1, 50, 1))) < 0.05 for _ in range(REPEATS)]
     assert np.mean(found) == pytest.approx(0.8, abs=0.05)
+
+
+@pytest.mark.parametrize(("seeds", "center", "variance"), [(2, 3.4, 0.1), (3, 3.4, 0.5), (3, 4.5, 2.0), (5, 3.4, 2.0)])
+def test_bounds_from_the_seeds_are_those_of_many_random_draws(seeds: int, center: float, variance: float) -> None:
+    of = SeedRates(seeds, center, variance, own=0.05, shared=0.01)
+    rng = np.random.default_rng(1)
+    spread = (variance - 0.5 * 0.05) * (seeds - 1) / rng.chisquare(seeds - 1, 1_000_000)
+    level = center + rng.standard_normal(1_000_000) * np.sqrt((spread + 0.05) / seeds + 0.01)
+    drawn = 1.0 / (1.0 + np.exp(-level / np.sqrt(1.0 + 0.346 * spread)))
+    assert of.bounds(0.025) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.007)
