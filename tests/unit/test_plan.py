@@ -146,8 +146,12 @@ def test_what_snakemake_is_asked_for() -> None:
     assert asked({"size": "smoke", "data_root": "/x"}) == ("smoke", "/x")
 
 
-def test_planning_loads_no_torch() -> None:
-    program = "import sys; from study.plan import make_plan; make_plan('extended'); print('torch' in sys.modules)"
+FORESEEN = "load_size, findings; list(findings('smollm2', load_size('smollm2'), 'h100_80gb', None))"
+
+
+@pytest.mark.parametrize("asked", ["plan import make_plan; make_plan('extended')", f"preflight import {FORESEEN}"])
+def test_planning_loads_no_torch(asked: str) -> None:
+    program = f"import sys; from study.{asked}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=code.ROOT, check=True, capture_output=True, text=True)
     assert done.stdout == "False\n"
 

