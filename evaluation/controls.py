@@ -31,7 +31,8 @@ COLUMNS = (
 
 
 class Regime(BaseModel):
-    """Bounds of a pair, all rates in [0, 1]; every one must be given by the configuration."""
+    """Bounds of a pair, all rates in [0, 1]; every one must be given by the configuration. `harder` names a test set
+    that must be harder than the first."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -39,6 +40,7 @@ class Regime(BaseModel):
     student_fac: tuple[float, float]
     grpo_cs_max: float
     random_fac_max: float
+    harder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def _check(
 
 
 def _regime(size: Collected, pair: str, regime: Regime) -> Iterator[Check]:
-    first, last = size.pairs[pair].tests[0], size.pairs[pair].tests[-1]
+    tests = size.pairs[pair].tests
+    first, harder = tests[0], next((test for test in tests if test.name == regime.harder), None)
     student, (low, high) = size.row(pair, "student"), regime.student_fac
     yield _check(
         size.row(pair, "teacher"),
@@ -116,12 +119,12 @@ def _regime(size: Collected, pair: str, regime: Regime) -> Iterator[Check]:
         lambda row: measures.fac(size, row, first.name),
         lambda found: low <= found.mean <= high,
     )
-    if last.name != first.name:
+    if harder is not None:
         yield _check(
             student,
-            f"Student before training, FAC, {last.title} minus {first.title}",
+            f"Student before training, FAC, {harder.title} minus {first.title}",
             "below 0 with its interval",
-            lambda row: _shift(size, row, first.name, last.name),
+            lambda row: _shift(size, row, first.name, harder.name),
             lambda found: found.high < 0.0,
         )
 

@@ -97,6 +97,7 @@ class Regime(Strict):
     student_fac: tuple[Rate, Rate] = (0.20, 0.60)
     grpo_cs_max: Rate = 0.90
     random_fac_max: Rate = 0.05
+    harder: str | None = Field(None, description="a test set that must be harder than the first for the student before")
 
     @model_validator(mode="after")
     def _range(self) -> Regime:
@@ -121,6 +122,13 @@ class Pair(Strict):
     def _distinct_tests(self) -> Pair:
         if len({test.name for test in self.tests}) < len(self.tests):
             raise ValueError("a test set is named twice")
+        return self
+
+    @model_validator(mode="after")
+    def _harder_test(self) -> Pair:
+        names = [test.name for test in self.tests]
+        if self.regime.harder is not None and self.regime.harder not in names[1:]:
+            raise ValueError(f"'regime.harder' is {self.regime.harder!r}, but must be one of 'tests' after the first")
         return self
 
     @model_validator(mode="after")

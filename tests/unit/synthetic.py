@@ -20,7 +20,9 @@ from evaluation.table_files import Table, to_csv
 
 D = 0.2
 TESTS = {"same": "Same distribution", "symbolic": "Re-sampled names and numbers", "longer": "Longer chains"}
-REGIME = {"teacher_fac_min": 0.95, "student_fac": [0.2, 0.6], "grpo_cs_max": 0.9, "random_fac_max": 0.05}
+REGIME = {
+    "teacher_fac_min": 0.95, "student_fac": [0.2, 0.6], "grpo_cs_max": 0.9, "random_fac_max": 0.05, "harder": "longer",
+}  # fmt: skip
 METRICS = (
     "correct", "equivalent", "extracted", "finished", "tokens", "kl_mean", "kl_sum", "kl_prefix", "kl_k1", "kl_k3",
     "floored", "reasoning", "sound",

@@ -34,7 +34,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return plan
 
 
-def put(*path: str, value: Any) -> Any:
+def put(*path: str | int, value: Any) -> Any:
     """A change that sets the value at a path."""
 
     def change(values: dict[str, Any]) -> None:
@@ -75,7 +75,7 @@ BAD = [
     (put("methods", "soft_lagrangian", value={"lambda": []}), "'lambda' is an empty list"),
     (put("methods", "grpo", value={"lr": 0}), "'lr' of method 'grpo' is 0"),
     (put("methods", value={}), "'methods' is {}"),
-    (put("pairs", "micro", "tests", value=[{"name": "sme", "title": "x"}]), "no test set 'sme'; did you mean 'same'"),
+    (put("pairs", "micro", "tests", 0, "name", value="sme"), "no test set 'sme'; did you mean 'same'"),
     (put("evaluate", "samples", value=0), "'evaluate.samples' is 0"),
     (put("pairs", "micro", "teacher", value={}), "exactly one of"),
     (put("pairs", "micro", "teacher", "world", "width", value=7), "'pairs.micro.teacher.world.width' is 7"),
@@ -117,6 +117,7 @@ BAD = [
     (put("pairs", "micro", "tests", value=[{"name": "same", "title": "x"}] * 2), "a test set is named twice"),
     (put("pairs", "micro", "regime", value={"grpo_cs": 1}), "did you mean 'grpo_cs_max'"),
     (put("pairs", "micro", "regime", value={"student_fac": [0.9, 0.1]}), "'student_fac' is a range [least, most]"),
+    (put("pairs", "micro", "regime", value={"harder": "same"}), "but must be one of 'tests' after the first"),
     (put("pairs", "micro", "regime", value={"student_fac": [-5, 100]}), "'pairs.micro.regime.student_fac.0' is -5"),
     (put("pairs", "micro", "regime", value={"student_fac": [0, 100]}), "'pairs.micro.regime.student_fac.1' is 100"),
     *(

@@ -167,6 +167,20 @@ def test_controls_pass_in_the_regime_and_name_what_did_not_run(size: Collected) 
     assert len(verdicts) == 10
 
 
+def test_a_harder_test_set_is_a_condition_only_where_the_pair_names_one(folder: Path, tmp_path: Path) -> None:
+    def verdicts(harder: str | None) -> dict[str, str]:
+        changed = shutil.copytree(folder, tmp_path / str(harder))
+        index = json.loads((changed / "runs.json").read_text())
+        index["pairs"]["world"]["regime"]["harder"] = harder
+        (changed / "runs.json").write_text(json.dumps(index))
+        return {check.name: check.verdict for check in checks(read(changed), "world") if "minus" in check.name}
+
+    assert verdicts(None) == {}
+    told = "Student before training, FAC, {} minus Same distribution".format
+    assert verdicts("longer") == {told("Longer chains"): "ok"}
+    assert verdicts("symbolic") == {told("Re-sampled names and numbers"): "out of range"}
+
+
 def test_controls_notice_a_broken_scorer(folder: Path, tmp_path: Path) -> None:
     broken = shutil.copytree(folder, tmp_path / "broken")
     scores = pd.read_parquet(broken / "scores.parquet")
