@@ -15,20 +15,20 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class ProblemData(Strict):
-    """Real problems: a training set and test sets of the catalogue, and how many problems of each.
+    """Real problems: a training set and test sets of the catalogue, and how many problems of each."""
 
-    Validation problems are taken out of the training set; limits pick at random with `seed`, None takes all. Training
-    and validation go without questions of more than `longest` characters: one such prompt pads a whole update.
-    `root` is a folder with local copies (see `sources.catalogue` for its layout); None reads the hub.
-    """
-
-    train: str = "gsm8k"
-    train_limit: Count | None = None
-    longest: Count | None = None
-    validation: int = Field(200, ge=1)
-    tests: dict[str, Count | None] = Field(min_length=1)
-    seed: int = Field(0, ge=0)
-    root: str | None = None
+    train: str = Field("gsm8k", description="training set, a name of the catalogue")
+    train_limit: Count | None = Field(None, description="training problems, picked with `seed`; all if unset")
+    longest: Count | None = Field(
+        None,
+        description="characters of a question of training or validation; one longer prompt would pad a whole update",
+    )
+    validation: int = Field(200, ge=1, description="validation problems, taken out of the training set")
+    tests: dict[str, Count | None] = Field(
+        min_length=1, description="test sets of the catalogue with the number of problems of each, null for all"
+    )
+    seed: int = Field(0, ge=0, description="of what the limits pick")
+    root: str | None = Field(None, description="folder with local copies; the hub if unset")
 
     @field_validator("train")
     @classmethod
@@ -56,7 +56,7 @@ class SmolModel(Strict):
     drop: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list, description="layers taken out, from 0")
     sft_steps: int = Field(0, ge=0, le=100_000, description="after layers were dropped, this heals what is left")
     batch: int = Field(8, ge=1, le=1024, description="solutions per update")
-    lr: float = Field(1e-4, gt=0, le=0.1)
+    lr: float = Field(1e-4, gt=0, le=0.1, description="learning rate")
     max_tokens: int = Field(256, ge=2, description="longest solution in tokens; longer ones are left out")
     seed: int = Field(0, ge=0)
     dtype: Literal["float32", "bfloat16"] = Field("bfloat16", description="of computation and of the saved weights")
@@ -65,7 +65,7 @@ class SmolModel(Strict):
 class ShadowModel(Strict):
     """A model with the architecture of a published one, random weights and a few thousandths of its width."""
 
-    of: str
+    of: str = Field(description="a model of sources/architectures.yaml")
     seed: int = Field(0, ge=0)
 
     @field_validator("of")

@@ -33,12 +33,12 @@ Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterV
 
 
 class ModelSource(Strict):
-    """Where a model comes from: made by the world, from SmolLM2's package, a shadow, or pretrained (hub or folder)."""
+    """Where a model comes from; exactly one of these."""
 
-    world: WorldModel | None = None
-    smollm2: SmolModel | None = None
-    shadow: ShadowModel | None = None
-    pretrained: str | None = None
+    world: WorldModel | None = Field(None, description="a small Llama of the micro world, trained here")
+    smollm2: SmolModel | None = Field(None, description="SmolLM2-135M-Instruct from its package")
+    shadow: ShadowModel | None = Field(None, description="a published architecture with random weights")
+    pretrained: str | None = Field(None, description="a Hugging Face folder with safetensors, or a name on the hub")
 
     @model_validator(mode="after")
     def _one(self) -> ModelSource:
@@ -64,10 +64,10 @@ class ModelSource(Strict):
 
 
 class DataSource(Strict):
-    """Where the problems come from: made by the world's recipe, or real ones."""
+    """Where the problems come from; exactly one of these."""
 
-    world: WorldData | None = None
-    problems: ProblemData | None = None
+    world: WorldData | None = Field(None, description="made here, with exact steps")
+    problems: ProblemData | None = Field(None, description="published ones")
 
     @model_validator(mode="after")
     def _one(self) -> DataSource:
@@ -86,18 +86,19 @@ class DataSource(Strict):
 class Test(Strict):
     """A test set of the data source and its title in tables."""
 
-    name: str
-    title: str
+    name: str = Field(description="`same`, `symbolic`, `longer` of the micro world, or a set named in `problems.tests`")
+    title: str = Field(description="as tables show it")
 
 
 class Regime(Strict):
-    """Bounds of the conditions that make a study informative (they say nothing about who wins)."""
+    """Bounds of the conditions that make a study informative (they say nothing about who wins): the table `controls`.
+    Of the first test set, if nothing else is said."""
 
-    teacher_fac_min: Rate = 0.95
-    student_fac: tuple[Rate, Rate] = (0.20, 0.60)
-    grpo_cs_max: Rate = 0.90
-    random_fac_max: Rate = 0.05
-    harder: str | None = Field(None, description="a test set that must be harder than the first for the student before")
+    teacher_fac_min: Rate = Field(0.95, description="least greedy FAC of the teacher")
+    student_fac: tuple[Rate, Rate] = Field((0.20, 0.60), description="sampled FAC of the student before training")
+    grpo_cs_max: Rate = Field(0.90, description="most CS of GRPO after training, with its whole interval")
+    random_fac_max: Rate = Field(0.05, description="most FAC of a random policy, where `world` makes the student")
+    harder: str | None = Field(None, description="a test set on which the student before has a lower FAC")
 
     @model_validator(mode="after")
     def _range(self) -> Regime:
@@ -112,10 +113,12 @@ class Pair(Strict):
     student: ModelSource
     teacher: ModelSource
     data: DataSource
-    tests: list[Test] = Field(min_length=1)
+    tests: list[Test] = Field(min_length=1, description="the test sets, the main one first")
     regime: Regime = Regime()
-    train: dict[str, Any] = Field(default_factory=dict, description="what differs from the size's 'train'")
-    evaluate: dict[Literal["max_new_tokens", "batch"], int] = Field(default_factory=dict, description="likewise")
+    train: dict[str, Any] = Field(default_factory=dict, description="what differs from the size's `train`")
+    evaluate: dict[Literal["max_new_tokens", "batch"], int] = Field(
+        default_factory=dict, description="`max_new_tokens` and `batch` where they differ from the size's `evaluate`"
+    )
     seeds: Seeds | None = Field(None, description="training seeds in place of the size's")
 
     @model_validator(mode="after")
@@ -141,11 +144,20 @@ class Pair(Strict):
 
 
 class Threshold(Strict):
-    """The constraint: d in nats, given or calibrated as a quantile of a pure-KL run's mean KLs."""
+    """The constraint: `d`, or `calibrate`."""
 
-    d: float | None = Field(None, gt=0, allow_inf_nan=False)
-    calibrate: float | None = Field(None, gt=0, lt=1)
-    reading: Literal["mean", "sum", "prefix"] = "mean"
+    d: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="in nats (per token under `mean` and `prefix`)"
+    )
+    calibrate: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="d is this quantile of the responses' costs after a GKD run, on validation prompts",
+    )
+    reading: Literal["mean", "sum", "prefix"] = Field(
+        "mean", description="a response's cost: mean or sum of its tokens' KLs, or their largest running mean"
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Threshold:
@@ -158,7 +170,7 @@ class Ablation(Strict):
     """One question about a setting: rows written as in `methods`, each of which varies one setting (a list)."""
 
     title: str
-    methods: dict[str, dict[str, Any]] = Field(min_length=1)
+    methods: dict[str, dict[str, Any]] = Field(min_length=1, description="one setting of each is a list")
 
 
 class Evaluation(Strict):
@@ -167,28 +179,34 @@ class Evaluation(Strict):
     prompts: int = Field(200, ge=2, description="prompts of each test set")
     samples: int = Field(4, ge=1, description="sampled responses per prompt, temperature 1")
     batch: int = Field(256, ge=1, description="responses generated at a time")
-    max_new_tokens: int = Field(64, ge=1)
-    seed: int = Field(0, ge=0)
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    max_new_tokens: int = Field(64, ge=1, description="longest response in tokens")
+    seed: int = Field(0, ge=0, description="of the samples")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="of policy and teacher")
     engine: Literal["transformers", "vllm"] = Field("transformers", description="what generates: docs/scaling.md")
 
 
 class Size(Strict):
     """One experiment size: the content of `config/<size>.yaml`."""
 
-    title: str
-    note: str = ""
-    seeds: Seeds
-    pairs: dict[Name, Pair] = Field(min_length=1)
+    title: str = Field(description="what tables and report are headed by")
+    note: str = Field("", description="stands under every table: what the size can not show")
+    seeds: Seeds = Field(description="training seeds")
+    pairs: dict[Name, Pair] = Field(min_length=1, description="models and problems, by name")
     threshold: Threshold
     train: TrainSettings
-    methods: dict[str, dict[str, Any]] = Field(min_length=1)
-    ablations: dict[Annotated[str, Field(pattern="^[a-z0-9_]+$")], Ablation] = Field(default_factory=dict)
+    methods: dict[str, dict[str, Any]] = Field(min_length=1, description="the rows: method folders and their settings")
+    ablations: dict[Annotated[str, Field(pattern="^[a-z0-9_]+$")], Ablation] = Field(
+        default_factory=dict, description="for `make ablations`"
+    )
     evaluate: Evaluation = Evaluation()
     judges: dict[Name, Judge] = Field(default_factory=dict, description="language models as judges, best first")
-    methods_path: list[Path] = Field(default_factory=list, alias="methods.path")
+    methods_path: list[Path] = Field(
+        default_factory=list, alias="methods.path", description="folders with more methods"
+    )
     device: str | None = Field(None, description="the card that the size is meant for, a name of study/estimates.py")
-    data_root: str | None = Field(None, alias="data.root", description="local copies of real data; None: the hub")
+    data_root: str | None = Field(
+        None, alias="data.root", description="folder with local copies of the published problems; the hub if unset"
+    )
 
     def train_of(self, pair: str, where: str = "config") -> TrainSettings:
         """Training settings of a pair: the size's, but for what the pair has of its own."""

@@ -17,11 +17,13 @@ class TrainSettings(Strict):
     questions: int = Field(8, ge=1, description="questions per update")
     samples: int = Field(8, ge=2, description="responses per question, the group of GRPO")
     lr: float = Field(1e-4, gt=0, le=1, description="AdamW learning rate")
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    schedule: Literal["constant", "linear", "cosine"] = Field("constant", description="of the learning rate")
     warmup: int = Field(0, ge=0, description="updates over which the learning rate rises")
-    weight_decay: float = Field(0.0, ge=0)
-    max_grad_norm: float = Field(1.0, gt=0)
-    clip: float = Field(0.2, gt=0, lt=1, description="clip of the probability ratio")
+    weight_decay: float = Field(0.0, ge=0, description="of AdamW")
+    max_grad_norm: float = Field(1.0, gt=0, description="gradients beyond this norm are scaled down to it")
+    clip: float = Field(
+        0.2, gt=0, lt=1, description="clip ε of the probability ratio; with one update per batch it never acts"
+    )
     max_new_tokens: int = Field(64, ge=1, description="longest response in tokens")
     kl_warmup: int = Field(0, ge=0, description="first updates of 'steps' on the reverse KL alone, for every method")
     kl_warmup_epochs: float | None = Field(None, gt=0, description="the same in epochs, of 'epochs'")
@@ -30,8 +32,10 @@ class TrainSettings(Strict):
     processes: int = Field(1, ge=1, description="processes that share each update's questions, one GPU each")
     monitor_every: int = Field(25, ge=1, description="updates between measurements on validation prompts")
     monitor_prompts: int = Field(64, ge=1, description="validation prompts, one sampled response each")
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    teacher_dtype: Literal["float32", "bfloat16", "int8"] | None = Field(None, description="as dtype if unset")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="of computation; master copies are float32")
+    teacher_dtype: Literal["float32", "bfloat16", "int8"] | None = Field(
+        None, description="of the teacher; as dtype if unset"
+    )
     cache: Literal["dynamic", "static"] = Field("dynamic", description="while sampling; static: compiled on a GPU")
     gradient_checkpointing: bool = Field(False, description="recompute each layer in the backward pass, for memory")
 

@@ -15,7 +15,7 @@ class LocalJudge(Strict):
 
     backend: Literal["transformers", "vllm"] = Field("transformers", description="what runs it: docs/judging.md")
     model: str = Field(min_length=1)
-    max_new_tokens: int = Field(512, ge=1)
+    max_new_tokens: int = Field(512, ge=1, description="longest reply")
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     batch: int = Field(8, ge=1, description="replies generated at a time")
 
@@ -29,11 +29,11 @@ class EndpointJudge(Strict):
 
     url: str
     model: str = Field(min_length=1)
-    max_new_tokens: int = Field(2048, ge=1)
+    max_new_tokens: int = Field(2048, ge=1, description="longest reply")
     concurrency: int = Field(8, ge=1, le=256, description="requests under way at a time")
     requests_per_minute: float | None = Field(None, gt=0, allow_inf_nan=False)
     timeout_s: float = Field(300, gt=0, allow_inf_nan=False, description="seconds without a byte from the server")
-    retries: int = Field(5, ge=0, le=100)
+    retries: int = Field(5, ge=0, le=100, description="of a request that failed")
     key_env: str | None = Field(None, min_length=1, description="variable with the key; JUDGE_API_KEY where set")
 
     @field_validator("url")
@@ -57,7 +57,7 @@ class Judge(Strict):
 
     local: LocalJudge | None = None
     endpoint: EndpointJudge | None = None
-    prompts: int = Field(50, ge=2)
+    prompts: int = Field(50, ge=2, description="questions of each test set")
 
     @model_validator(mode="after")
     def _one(self) -> Judge:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from study import keys
 from training.folders import ROOT
 
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("methods/*/README.md")]
@@ -55,3 +56,16 @@ def test_the_readme_leads_to_every_page() -> None:
     linked = {(ROOT / link).resolve() for link in _LINK.findall(readme)}
     pages = [*ROOT.glob("docs/*.md"), *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff"))]
     assert not [_place(page) for page in pages if page.resolve() not in linked]
+
+
+def test_the_page_of_keys_is_what_the_definitions_say() -> None:
+    assert (ROOT / "docs/config.md").read_text(encoding="utf-8") == keys.page()
+
+
+def test_every_kind_of_value_is_spelled_out() -> None:
+    lines = keys.page().splitlines()
+    assert "| `lr` | number, > 0, ≤ 1 | 0.0001 | AdamW learning rate |" in lines
+    assert "| `student_fac` | [least, most] of number, ≥ 0, ≤ 1 | [0.2, 0.6] |" in "\n".join(lines)
+    assert "| `tests` | list of [Test](#test) | required | the test sets, the main one first |" in lines
+    assert "| `cmdp` | `phi` | `mean`, `last`, `none` | mean | KL that grades infeasible responses |" in lines
+    assert "| `minillm` | `length_normalised` | `true`, `false` | true |" in "\n".join(lines)

@@ -61,6 +61,8 @@ ELSEWHERE = {
     ),
     "snakemake --lint": ("tests/workflow/test_lint.py", '"snakemake", "--lint"'),
     "pip install -r requirements.lock": ("Makefile", "-r requirements.lock"),
+    "python -m study.keys": ("tests/unit/test_pages.py", "== keys.page()"),
+    "python -m study.keys > docs/config.md": ("tests/unit/test_pages.py", "== keys.page()"),
     'make trace CELL="main/CMDP/same/FAC"': (
         "tests/workflow/test_verify.py", '"make", "trace", "CELL=main/CMDP/same/FAC"'
     ),
