@@ -102,7 +102,7 @@ def grpo(run: Run, kind: type | None = None) -> Any:
     from trl import GRPOConfig, GRPOTrainer
 
     config = GRPOConfig(
-        num_generations=run.budget.samples, loss_type="grpo", scale_rewards="group", beta=0.0, **arguments(run)
+        num_generations=run.train.samples, loss_type="grpo", scale_rewards="group", beta=0.0, **arguments(run)
     )
     return (kind or GRPOTrainer)(run.student, reward, config, dataset(run), processing_class=run.tokenizer)
 
@@ -112,5 +112,5 @@ def distillation(run: Run) -> Any:
     from trl import DistillationConfig, DistillationTrainer
 
     config = DistillationConfig(beta=1.0, **arguments(run))
-    rows = dataset(run, repeats=run.budget.samples)
+    rows = dataset(run, repeats=run.train.samples)
     return DistillationTrainer(run.student, run.teacher, config, rows, processing_class=run.tokenizer)

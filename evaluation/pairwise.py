@@ -5,10 +5,12 @@ validly shows the larger share of the required steps wins, equal shares tie. Els
 language model (evaluation/verdicts.py). The final answer is not considered (paper, section on metrics: "reasoning
 win / loss rate"; which opponents the paper averages over is unknown).
 
-Two trained rows are compared seed by seed, prompt by prompt, sample by sample. An untrained reference exists
-once and meets every seed of its opponent. Opponents of a row are the other *trained* rows of the pair, so
-that RWR compares methods; teacher and student stand in the win matrix, with their own RWR over the trained
-rows, but count as opponents only where nothing else was trained.
+Two trained rows are compared seed by seed and prompt by prompt: each response of one with every response of the other
+but the one of the same number. Those two were sampled with the same random numbers, so two policies that are alike
+would tie there more often than they do, and how much more would depend on the size of a batch. An untrained reference
+exists once and meets every seed of its opponent. Opponents of a row are the other *trained* rows of the pair, so that
+RWR compares methods; teacher and student stand in the win matrix, with their own RWR over the trained rows, but count
+as opponents only where nothing else was trained.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import numpy as np
 
 from evaluation.collected import Collected, Row, Run
 from evaluation.statistics import Array, Estimate, proportion_interval
+from evaluation.verdicts import judged_samples
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,14 @@ class Match:
     loss: Estimate
 
 
+@dataclass(frozen=True)
+class Outcomes:
+    """Shares of its comparisons that each response of a row wins and loses, both (prompts, samples)."""
+
+    won: Array
+    lost: Array
+
+
 def opponents(size: Collected, row: Row) -> list[Row]:
     """The rows that the win rate of `row` is a mean over (see the head of this file)."""
     others = [r for r in size.rows(row.pair, "method", "reference") if r.runs != row.runs and r.finished]
@@ -39,29 +50,22 @@ def opponents(size: Collected, row: Row) -> list[Row]:
 
 def compare(size: Collected, row: Row, opponent: Row, test: str) -> Match | None:
     """`row` against one opponent on a test set; None where no common seed has verified reasoning."""
-    return _match(_signs(size, row, opponent, test))
+    return _match(_outcomes(size, row, opponent, test))
 
 
 def net_wins(size: Collected, row: Row, opponent: Row, test: str) -> Array | None:
-    """1 win, 0 tie, -1 loss of `row` per response, (seeds, prompts, samples); None as in `compare`."""
-    signs = _signs(size, row, opponent, test)
-    return np.stack(list(signs.values())) if signs else None
+    """Wins minus losses of `row` per response, in [-1, 1], (seeds, prompts, samples); None as in `compare`."""
+    found = _outcomes(size, row, opponent, test)
+    return np.stack([seed.won - seed.lost for seed in found.values()]) if found else None
 
 
 def win_rate_gap(size: Collected, row: Row, other: Row, test: str) -> Array | None:
     """Per response, the share of its opponents that `row` wins against minus that of `other`; its mean is the
     difference of their RWR. (seeds, prompts, samples) over common seeds, None where there are none.
     """
-    left, right = _win_shares(size, row, test), _win_shares(size, other, test)
+    left, right = _merged(size, row, test), _merged(size, other, test)
     seeds = sorted(left.keys() & right.keys())
-    if not seeds:
-        return None
-    samples = min(scores.shape[1] for scores in (*left.values(), *right.values()))
-    return np.stack([left[seed][:, :samples] - right[seed][:, :samples] for seed in seeds])
-
-
-def _win_shares(size: Collected, row: Row, test: str) -> dict[int, Array]:
-    return {seed: (signs == 1.0).astype(np.float64).mean(axis=0) for seed, signs in _merged(size, row, test).items()}
+    return np.stack([left[seed].won - right[seed].won for seed in seeds]) if seeds else None
 
 
 def overall(size: Collected, row: Row, test: str, judge: str = "") -> Match | None:
@@ -84,11 +88,16 @@ def judge_name(size: Collected) -> str:
     return f"the exact step verifier, or {judge} where there is none" if verified else judge
 
 
-def _merged(size: Collected, row: Row, test: str, judge: str = "") -> dict[int, Array]:
-    """By seed: signs against every opponent that has the seed, (opponents, prompts, samples)."""
-    against = [signs for other in opponents(size, row) if (signs := _signs(size, row, other, test, judge))]
-    seeds = sorted({seed for signs in against for seed in signs})
-    return {seed: np.stack([signs[seed] for signs in against if seed in signs]) for seed in seeds}
+def _merged(size: Collected, row: Row, test: str, judge: str = "") -> dict[int, Outcomes]:
+    """By seed: the mean over the opponents that have the seed."""
+    against = [found for other in opponents(size, row) if (found := _outcomes(size, row, other, test, judge))]
+    seeds = sorted({seed for found in against for seed in found})
+    met = {seed: [found[seed] for found in against if seed in found] for seed in seeds}
+    return {seed: Outcomes(_mean([o.won for o in each]), _mean([o.lost for o in each])) for seed, each in met.items()}
+
+
+def _mean(shares: list[Array]) -> Array:
+    return np.stack(shares).mean(axis=0)
 
 
 def meetings(row: Row, opponent: Row) -> list[tuple[int, Run, Run]]:
@@ -101,39 +110,50 @@ def meetings(row: Row, opponent: Row) -> list[tuple[int, Run, Run]]:
     return [(right.seed if row.once else left.seed, left, right) for left, right in met]
 
 
-def _signs(size: Collected, row: Row, opponent: Row, test: str, judge: str = "") -> dict[int, Array]:
-    """By seed: 1 win, 0 tie, -1 loss, (prompts, samples); fewer samples on one side cut the other."""
-    verified = {} if judge else verified_signs(size, row, opponent, test)
+def _outcomes(size: Collected, row: Row, opponent: Row, test: str, judge: str = "") -> dict[int, Outcomes]:
+    """By seed, by the exact verifier; by `judge`, or the size's first, where it is named or there is no verifier."""
+    verified = {} if judge else _verified(size, row, opponent, test)
     judge = judge or next(iter(size.verdicts.judges), "")
     if verified or not judge:
-        return verified
+        return {seed: _against_others(left, right) for seed, _, _, left, right in verified}
     found = {seed: size.verdicts.meeting(judge, test, a.run, b.run) for seed, a, b in meetings(row, opponent)}
-    return {seed: meeting.sign[:, None] for seed, meeting in sorted(found.items()) if meeting}
+    signs = {seed: meeting.sign[:, None] for seed, meeting in sorted(found.items()) if meeting}
+    return {seed: Outcomes(np.where(sign > 0, 1.0, 0.0), np.where(sign < 0, 1.0, 0.0)) for seed, sign in signs.items()}
 
 
 def verified_signs(size: Collected, row: Row, opponent: Row, test: str) -> dict[int, Array]:
-    """The same by the exact verifier; empty where the problems have none."""
+    """1 win, 0 tie, -1 loss by the exact verifier, (prompts,) by seed, of the two responses that a language-model judge
+    is shown; empty where the problems have no verifier.
+    """
+    found: dict[int, Array] = {}
+    for seed, a, b, left, right in _verified(size, row, opponent, test):
+        one, other = judged_samples(a, b)
+        found[seed] = np.sign(left[:, one] - right[:, other])
+    return found
+
+
+def _verified(size: Collected, row: Row, opponent: Row, test: str) -> list[tuple[int, str, str, Array, Array]]:
+    """Every meeting with its seed, its two runs and their verified shares, each (prompts, samples)."""
     left, right = size.scores(row, test, "reasoning"), size.scores(opponent, test, "reasoning")
-    found = {
-        seed: _sign(left[a.seed], right[b.seed])
+    found = [
+        (seed, a.run, b.run, left[a.seed], right[b.seed])
         for seed, a, b in meetings(row, opponent)
         if a.seed in left and b.seed in right
-    }
-    return dict(sorted(found.items()))
+    ]
+    return sorted(found, key=lambda meeting: meeting[0])
 
 
-def _sign(left: Array, right: Array) -> Array:
-    samples = min(left.shape[1], right.shape[1])
-    return np.sign(left[:, :samples] - right[:, :samples])
+def _against_others(left: Array, right: Array) -> Outcomes:
+    """Each response on the left (prompts, samples) against those on the right of other numbers."""
+    apart = 1.0 - np.eye(left.shape[1], right.shape[1])
+    ahead, met = left[:, :, None] - right[:, None, :], apart.sum(axis=1)
+    return Outcomes(((ahead > 0.0) * apart).sum(axis=2) / met, ((ahead < 0.0) * apart).sum(axis=2) / met)
 
 
-def _match(signs: dict[int, Array]) -> Match | None:
-    """Rates over seeds from signs by seed; a leading opponent axis, where there is one, is averaged first."""
-    if not signs:
+def _match(found: dict[int, Outcomes]) -> Match | None:
+    """Rates over seeds; None without any."""
+    if not found:
         return None
-
-    def rate(outcome: float) -> Estimate:
-        by_seed = [(s == outcome).astype(np.float64) for s in signs.values()]
-        return proportion_interval(np.stack([s.mean(axis=0) if s.ndim == 3 else s for s in by_seed]))
-
-    return Match(rate(1.0), rate(0.0), rate(-1.0))
+    won, lost = (np.stack([getattr(seed, side) for seed in found.values()]) for side in ("won", "lost"))
+    tied = np.clip(1.0 - won - lost, 0.0, 1.0)  # but for rounding
+    return Match(*(proportion_interval(share) for share in (won, tied, lost)))

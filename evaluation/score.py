@@ -33,10 +33,7 @@ from training.files import check_place, write_whole
 from world.verify import verify
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedTokenizerBase
-
-    from training.rollout import Rollouts
 
 KEYS = ("test", "decoding", "prompt", "sample")
 TEXT_SCORES = ("correct", "equivalent", "extracted", "finished", "tokens", "reasoning", "sound")
@@ -133,6 +130,7 @@ def measure(rows: list[Row], policy: str, teacher: str, dtype: str, micro_tokens
     from training.models import check_same_vocabulary, load_policy, load_tokenizer
     from training.policy_gradient import mean_over_tokens
     from training.prompt import encode
+    from training.rollout import given
 
     tokenizer = load_tokenizer(policy)
     check_same_vocabulary(tokenizer, load_tokenizer(teacher))
@@ -144,7 +142,8 @@ def measure(rows: list[Row], policy: str, teacher: str, dtype: str, micro_tokens
         raise UserError(f"the samples hold token {largest}, which '{policy}' does not know; generate them again")
     found = Measured.undefined(len(rows))
     for chosen in _micro_batches(prompts, responses, micro_tokens):
-        rollouts = forced([prompts[i] for i in chosen], [rows[i] for i in chosen], student.device)
+        ends = [rows[i]["finished"] for i in chosen]
+        rollouts = given([prompts[i] for i in chosen], [responses[i] for i in chosen], student.device, ends)
         kl = {name: values.double() for name, values in token_kl(student, reference, rollouts).items()}
         costs = response_costs(kl["exact"], rollouts.mask)
         columns = [costs[name] for name in READINGS]
@@ -183,23 +182,6 @@ def token_texts(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[str]
         texts.append(complete[len(done) :])
         done = complete
     return texts
-
-
-def forced(prompts: list[list[int]], rows: list[Row], device: torch.device) -> Rollouts:
-    """Stored responses as rollouts: prompt ids padded on the left, responses on the right.
-
-    The id under the padding is 0, whatever the tokenizer's: masks keep it out of every value.
-    """
-    import torch
-
-    from training.rollout import Rollouts, pad_prompts
-
-    lengths = torch.tensor([len(row["tokens"]) for row in rows], device=device)
-    width = int(lengths.max())
-    filled = [row["tokens"] + [0] * (width - len(row["tokens"])) for row in rows]
-    mask = torch.arange(width, device=device) < lengths[:, None]
-    finished = torch.tensor([row["finished"] for row in rows], device=device)
-    return Rollouts(*pad_prompts(prompts, 0, device), torch.tensor(filled, device=device), mask, finished)
 
 
 def _micro_batches(prompts: list[list[int]], responses: list[list[int]], budget: int) -> Iterator[list[int]]:

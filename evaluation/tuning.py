@@ -54,11 +54,12 @@ def objective(kind: str, settings: dict[str, Any], measured: dict[str, Array], d
     """What a method maximises, for each response: `reward`, `kl` (minus it), `lagrangian` or `modified`; None unknown.
 
     `modified`: the reward where the cost of the method's reading is within `d`, else -(n + φ), φ of its setting `phi`
-    (without one 0, as in Sauté). The monitor keeps no last token's KL, which `phi: last` grades by, and no number of
-    tokens beyond d, which `penalty: each` charges.
+    (without one 0, as in Sauté). The monitor keeps no last token's KL, which `phi: last` grades by, no number of
+    tokens beyond d, which `penalty: each` charges, and no divergence but the reverse KL, hence none of `beta` below 1.
     """
     reward, kl, phi = measured["reward"], measured["kl_mean"], settings.get("phi", "none")
-    if kind == "none" or (kind == "modified" and (phi == "last" or settings.get("penalty") == "each")):
+    unmeasured = phi == "last" or settings.get("penalty") == "each"
+    if kind == "none" or (kind == "kl" and settings.get("beta", 1.0) != 1.0) or (kind == "modified" and unmeasured):
         return None
     if kind == "reward":
         return reward

@@ -85,6 +85,12 @@ class Meeting:
         return (shorter >= CLOSE * longer).astype(np.float64)
 
 
+def judged_samples(left: str, right: str) -> tuple[int, int]:
+    """Which sampled response of each of two runs a judge is shown: not those of one number, which were sampled with the
+    same random numbers. The run whose id comes first shows its first response, the other its second."""
+    return (0, 1) if left < right else (1, 0)
+
+
 class Verdicts:
     """All verdicts of a size; without a frame, those of a size that no judge has seen."""
 

@@ -14,7 +14,7 @@ from training.batch import Batch
 from training.data import Problem, derive_seed, order
 from training.errors import UserError
 from training.prompt import encode
-from training.rollout import Rollouts, pad_prompts
+from training.rollout import Rollouts, given
 from training.supervised import fit
 
 WARM_UP = 10  # updates of rising learning rate; a cosine to zero follows
@@ -41,11 +41,9 @@ def batches(known: list[Example], size: int) -> list[list[Example]]:
 
 
 def as_rollouts(chosen: list[Example], device: torch.device) -> Rollouts:
-    """Solutions in the shape of rollouts: prompts padded on the left, solutions on the right."""
-    prompt, prompt_mask = pad_prompts([prompt for prompt, _ in chosen], 0, device)
-    backwards, mask = pad_prompts([solution[::-1] for _, solution in chosen], 0, device)
-    finished = torch.ones(len(chosen), dtype=torch.bool, device=device)
-    return Rollouts(prompt, prompt_mask, backwards.flip(1), mask.flip(1).bool(), finished)
+    """Solutions in the shape of rollouts."""
+    prompts, solutions = zip(*chosen, strict=True)
+    return given(prompts, solutions, device)
 
 
 def loss_of(model: PreTrainedModel, chosen: list[Example]) -> Tensor:

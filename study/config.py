@@ -177,7 +177,9 @@ class Evaluation(Strict):
     """How every policy is evaluated."""
 
     prompts: int = Field(200, ge=2, description="prompts of each test set")
-    samples: int = Field(4, ge=1, description="sampled responses per prompt, temperature 1")
+    samples: int = Field(
+        4, ge=2, description="sampled responses per prompt, temperature 1; win rates compare different ones"
+    )
     batch: int = Field(256, ge=1, description="responses generated at a time")
     max_new_tokens: int = Field(64, ge=1, description="longest response in tokens")
     seed: int = Field(0, ge=0, description="of the samples")

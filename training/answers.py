@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 _MARK = "####"
-_NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
+_NUMBER = re.compile(r"[-+]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)")
 
 
 def extract(text: str) -> str | None:
@@ -28,7 +28,7 @@ def extract(text: str) -> str | None:
 
 
 def normalise(answer: str) -> str:
-    """Canonical spelling: no thousands commas, no leading plus, no trailing decimal zeros, no outer space."""
+    """Canonical spelling: no thousands commas, leading plus, superfluous zeros or outer space; `0.5` for `.5`."""
     bare = answer.strip()
     if not _NUMBER.fullmatch(bare):
         return " ".join(bare.split())
@@ -36,8 +36,8 @@ def normalise(answer: str) -> str:
     if "." in bare:
         bare = bare.rstrip("0").rstrip(".")
     sign, digits = ("-", bare[1:]) if bare.startswith("-") else ("", bare)
-    whole = digits.lstrip("0") if not digits.startswith("0.") else digits
-    return "0" if whole in {"", "0"} else sign + whole
+    shown = digits.lstrip("0")
+    return "0" if not shown else f"{sign}0{shown}" if shown.startswith(".") else sign + shown
 
 
 def is_correct(text: str, answer: str) -> bool:

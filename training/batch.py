@@ -44,7 +44,7 @@ class Batch:
         self._tile = tile
         self._teacher_logp: Tensor | None = None
         self._logp: Tensor | None = None
-        self.teacher_seconds = 0.0
+        self.teacher_seconds, self.asked_teacher = 0.0, False
 
     @cached_property
     def _width(self) -> int:
@@ -65,7 +65,7 @@ class Batch:
     def _teacher_hidden(self) -> Tensor:
         if self._teacher is None:
             raise ValueError("this batch has no teacher: set `needs: {teacher: true}` in the method's method.yaml")
-        start = time.perf_counter()
+        start, self.asked_teacher = time.perf_counter(), True
         with torch.no_grad():
             hidden = hidden_states(self._teacher, self.rollouts)
         self.teacher_seconds += time.perf_counter() - start

@@ -149,7 +149,8 @@ class _Total:
         """Which tokens have one of these gradients `(N,)` that is not 0."""
         found = torch.zeros(len(self.hidden), dtype=torch.bool, device=self.hidden.device)
         for gradient in gradients:
-            found |= False if gradient is None else gradient != 0
+            if gradient is not None:
+                found |= gradient != 0
         return found
 
     def add(self, asked: Asked, index: Tensor, gradients: Sequence[Tensor | None]) -> tuple[Tensor, ...]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-READINGS = ("mean", "sum", "prefix")
-
 
 def response_costs(kl: Tensor, mask: Tensor) -> dict[str, Tensor]:
     """Cost of each response `(B,)` under every reading, in nats, from token KLs and mask, both `(B, T)`.

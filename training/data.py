@@ -17,9 +17,9 @@ FILLED = ("id", "prompt", "answer")
 REMEDY = "correct or remove the line"
 
 
-def read_problems(path: Path, limit: int | None = None) -> list[Problem]:
+def read_problems(path: Path) -> list[Problem]:
     """Problems of a file, in file order; `UserError` names the first bad line."""
-    problems = read_rows(path, dict.fromkeys(REQUIRED, str), REMEDY, limit)
+    problems = read_rows(path, dict.fromkeys(REQUIRED, str), REMEDY)
     if not problems:
         raise UserError(f"{path} holds no problems; give at least one")
     seen: set[str] = set()

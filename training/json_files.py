@@ -22,14 +22,14 @@ def read_object(path: Path, types: Mapping[str, type], remedy: str) -> Row:
     return _checked(found, types, str(path), remedy)
 
 
-def read_rows(path: Path, types: Mapping[str, type], remedy: str, limit: int | None = None) -> list[Row]:
-    """The rows of a JSON-lines file, in order, at most `limit`; [] for an empty file.
+def read_rows(path: Path, types: Mapping[str, type], remedy: str) -> list[Row]:
+    """The rows of a JSON-lines file, in order; [] for an empty file.
 
     Lines end at line feeds only: U+2028 may stand in a text. Raises `UserError` naming the first bad line.
     """
     text = _text(path, remedy)
     rows = []
-    for number, line in enumerate(text.removesuffix("\n").split("\n")[:limit] if text else [], 1):
+    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], 1):
         where = f"{path}, line {number}"
         try:
             row = json.loads(line)

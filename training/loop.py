@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isfinite
 from typing import Any, TypeVar
 
 import torch
@@ -21,7 +22,7 @@ from training.monitor import task_rewards
 from training.optimizer import AdamW
 from training.parallel import Together, average_gradients, count, mean_over_processes, rank, sum_over_processes
 from training.prompt import encode
-from training.rollout import Rollouts, generate, pad_prompts, samples_alone
+from training.rollout import Rollouts, generate, given, samples_alone
 from training.settings import TrainSettings
 
 T = TypeVar("T")
@@ -60,20 +61,20 @@ class Trainer:
         """One update: statistics as plain numbers. Raises `TrainingFailed` on a non-finite loss."""
         s, own = self.settings, self.settings.questions // count()
         chosen = order(len(self.problems), s.questions, step, self.seed)[rank() * own :][:own]
-        problems, teacher_s = [self.problems[i] for i in chosen], self.cost.teacher_s
+        problems = [self.problems[i] for i in chosen]
         with Together(step + 1):
             with self.cost.timed("generate"):
                 rollouts, sampled = self._responses(problems, step)
             rewards = task_rewards(rollouts, self._each(problems), self.tokenizer)
             group = torch.arange(own, device=rewards.device).repeat_interleave(s.samples)
             with self.cost.timed("student"):
-                statistics = self._gradients(rollouts, rewards, group, step)
+                statistics, asked = self._gradients(rollouts, rewards, group, step)
         reward = {"reward": rewards.mean().item()} if sampled else {}
         length = rollouts.lengths.float().mean().item()
         with self.cost.timed("student"):
             row = mean_over_processes({**reward, "length": length, **statistics})
             norm = self._step(row, step)
-        self._count(rollouts, self._sources(step)[1] if sampled else None, self.cost.teacher_s > teacher_s)
+        self._count(rollouts, self._sources(step)[1] if sampled else None, asked)
         return {**row, "grad_norm": norm}
 
     def _each(self, of_questions: list[T]) -> list[T]:
@@ -99,29 +100,32 @@ class Trainer:
         return (0.0, 0.0) if warm else (self.method.data_share, self.method.teacher_mix)
 
     def _solutions(self, prompts: list[list[int]], problems: list[Problem]) -> Rollouts:
-        ids, prompt_mask = pad_prompts(prompts, self.tokenizer.pad_token_id, self.student.device)
         texts = [self.tokenizer(p["solution"], add_special_tokens=False)["input_ids"] for p in problems]
         cut = self.settings.max_new_tokens - 1
         ended = self._each([[*text[:cut], self.tokenizer.eos_token_id] for text in texts])
-        backwards, mask = pad_prompts([text[::-1] for text in ended], self.tokenizer.pad_token_id, ids.device)
-        finished = torch.ones(len(ended), dtype=torch.bool, device=ids.device)
-        return Rollouts(ids, prompt_mask, backwards.flip(1), mask.flip(1).bool(), finished)
+        return given(prompts, ended, self.student.device)
 
-    def _gradients(self, rollouts: Rollouts, rewards: Tensor, group: Tensor, step: int) -> dict[str, float]:
-        """Gradients of the loss over these rows, micro-batch by micro-batch, and their statistics."""
-        totals: dict[str, float] = {}
+    def _gradients(
+        self, rollouts: Rollouts, rewards: Tensor, group: Tensor, step: int
+    ) -> tuple[dict[str, float], bool]:
+        """Gradients of the loss over these rows, micro-batch by micro-batch; their statistics, and whether the teacher
+        was asked about them."""
+        totals, asked = dict[str, float](), False
         self.optimizer.zero_grad()
         for rows, responses in micro_batches(rollouts, self.settings):
             batch = Batch(responses, rewards[rows], group[rows], self.student, self.teacher)
             loss, statistics = self._loss(batch, step)
-            if not torch.isfinite(loss):
-                raise TrainingFailed(f"the loss is {loss.item()} at step {step + 1}")
+            found = {"loss": loss.item(), **statistics}
+            for name, value in found.items():  # of statistics too: a loss may leave out what is NaN
+                if not isfinite(value):
+                    raise TrainingFailed(f"the {name} is {value} at step {step + 1}")
             share = len(batch.rewards) / len(rewards)
             (loss * share).backward()
             self.cost.move_to_teacher(batch.teacher_seconds)
-            for name, value in {"loss": loss.item(), **statistics}.items():
+            for name, value in found.items():
                 totals[name] = totals.get(name, 0.0) + share * value
-        return totals
+            asked = asked or batch.asked_teacher
+        return totals, asked
 
     def _step(self, statistics: dict[str, float], step: int) -> float:
         """The optimiser's step on the gradients of all processes; their norm before clipping."""
@@ -150,7 +154,8 @@ class Trainer:
         prompt, response = (int(tokens) for tokens in sum_over_processes(own).values())
         self.cost.steps += 1
         self.cost.prompts += self.settings.questions
-        (student, teacher), by = self.sizes, None if mix is None else "student"
+        student, teacher = self.sizes
+        by = None if mix is None else "student"
         if mix and self.teacher is not None and samples_alone(self.teacher, self.student, mix):
             by = "teacher"
         self.cost.count(prompt, response, student, teacher if asked else None, by)

@@ -125,8 +125,8 @@ def load_teacher(path: str | Path, dtype: str, compute: str) -> PreTrainedModel:
     if dtype == "int8":
         from torchao.quantization import Int8WeightOnlyConfig, quantize_
 
-        head = model.get_output_embeddings()
-        quantize_(model, Int8WeightOnlyConfig(), lambda part, name: isinstance(part, nn.Linear) and part is not head)
+        output = head(model)
+        quantize_(model, Int8WeightOnlyConfig(), lambda part, name: isinstance(part, nn.Linear) and part is not output)
     return model
 
 

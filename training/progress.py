@@ -6,20 +6,22 @@ import sys
 import time
 from typing import Any
 
+EVERY_S = 5.0
+
 
 class Progress:
-    """Prints at most one line every `every` seconds, and the last."""
+    """Prints at most one line every `EVERY_S` seconds, and the last."""
 
-    def __init__(self, name: str, steps: int, every: float = 5.0, first: int = 0) -> None:
+    def __init__(self, name: str, steps: int, first: int = 0) -> None:
         """`first`: updates done before this process started."""
-        self.name, self.steps, self.every, self.first = name, steps, every, first
+        self.name, self.steps, self.first = name, steps, first
         self.start = time.monotonic()
-        self.printed = -every
+        self.printed = -EVERY_S
 
     def show(self, step: int, **values: Any) -> None:
         """Report step `step` (from 1) and current values; None is left out."""
         elapsed = time.monotonic() - self.start
-        if elapsed - self.printed < self.every and step < self.steps:
+        if elapsed - self.printed < EVERY_S and step < self.steps:
             return
         self.printed = elapsed
         left = elapsed / (step - self.first) * (self.steps - step)

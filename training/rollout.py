@@ -76,6 +76,24 @@ def pad_prompts(prompts: Sequence[list[int]], pad: int, device: torch.device) ->
     return ids, mask
 
 
+def given(
+    prompts: Sequence[list[int]],
+    responses: Sequence[list[int]],
+    device: torch.device,
+    finished: Sequence[bool] | None = None,
+) -> Rollouts:
+    """Responses that are known, as token ids, in the shape of sampled ones; all `finished` if nothing else is said.
+
+    The id under the padding is 0, whatever the tokenizer's: masks keep it out of every value.
+    """
+    lengths = torch.tensor([len(response) for response in responses], device=device)
+    width = int(lengths.max())
+    filled = [response + [0] * (width - len(response)) for response in responses]
+    mask = torch.arange(width, device=device) < lengths[:, None]
+    ends = torch.tensor([True] * len(responses) if finished is None else list(finished), device=device)
+    return Rollouts(*pad_prompts(prompts, 0, device), torch.tensor(filled, device=device), mask, ends)
+
+
 def response_mask(response: Tensor, stops: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Mask `(B, T)` up to and including the first stop token, and whether there was one `(B,)`."""
     is_stop = torch.isin(response, torch.tensor(list(stops), device=response.device))

@@ -16,9 +16,9 @@ from training.settings import TrainSettings
 
 @dataclass(frozen=True)
 class Run:
-    """Models, data, budget and where results go.
+    """Models, data, training settings and where results go.
 
-    A method folder whose `method.py` defines `train(run)` trains `student` in place for `budget.steps` updates on
+    A method folder whose `method.py` defines `train(run)` trains `student` in place for `train.steps` updates on
     `problems` in the order of `training.data.order`, calls `report` after each with the row for `train.jsonl`
     (`step` from 1, further plain numbers), and adds what it spends to `cost`. Monitoring and saving are done for it.
     `teacher` is None and `threshold` (d in nats) may be None where `method.yaml` does not ask for them.
@@ -28,7 +28,7 @@ class Run:
     teacher: PreTrainedModel | None
     tokenizer: PreTrainedTokenizerBase
     problems: list[Problem]
-    budget: TrainSettings
+    train: TrainSettings
     settings: dict[str, Any]
     threshold: float | None
     seed: int

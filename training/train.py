@@ -64,18 +64,18 @@ class RunParams(Strict):
 
 def run(params: RunParams, arguments: argparse.Namespace, inputs: Inputs) -> None:
     """Train and write everything to `arguments.out`; `TrainingFailed` leaves the logs up to the failure."""
-    folder, budget = inputs.method, params.train.in_updates(len(inputs.problems))
-    params = params.model_copy(update={"train": budget})
+    folder, settings = inputs.method, params.train.in_updates(len(inputs.problems))
+    params = params.model_copy(update={"train": settings})
     tokenizer, theirs = load_tokenizer(arguments.student), load_tokenizer(arguments.teacher)
     check_same_vocabulary(tokenizer, theirs)
     torch.manual_seed(derive_seed(params.seed, "start"))
-    student = load_policy(arguments.student, budget.dtype)
-    teacher = load_teacher(arguments.teacher, budget.teacher_dtype or budget.dtype, budget.dtype)
+    student = load_policy(arguments.student, settings.dtype)
+    teacher = load_teacher(arguments.teacher, settings.teacher_dtype or settings.dtype, settings.dtype)
     share_stops(student, tokenizer, stop_ids(teacher, theirs))
-    if budget.gradient_checkpointing:
+    if settings.gradient_checkpointing:
         student.activation_checkpointing_enable()
-    monitor = Monitor(teacher, tokenizer, inputs.validation[: budget.monitor_prompts], budget.max_new_tokens)
-    needed = teacher if folder.declares.needs.teacher or budget.kl_warmup > 0 else None
+    monitor = Monitor(teacher, tokenizer, inputs.validation[: settings.monitor_prompts], settings.max_new_tokens)
+    needed = teacher if folder.declares.needs.teacher or settings.kl_warmup > 0 else None
     cost, checkpoints = Cost(), _checkpoints(params, arguments)
     try:
         with Watched(folder.path, cost):
@@ -84,7 +84,7 @@ def run(params: RunParams, arguments: argparse.Namespace, inputs: Inputs) -> Non
                 saved = checkpoints.newest() if checkpoints and not own else None
             silent = parallel.rank() > 0
             this = Run(
-                student, needed, tokenizer, inputs.problems, budget, params.settings, inputs.threshold, params.seed,
+                student, needed, tokenizer, inputs.problems, settings, params.settings, inputs.threshold, params.seed,
                 arguments.out, cost,
                 _nothing if silent else Report(student, monitor, params, inputs.threshold, arguments.out, saved),
             )  # fmt: skip
@@ -109,8 +109,8 @@ def _checkpoints(params: RunParams, arguments: argparse.Namespace) -> Checkpoint
 
 def train(run: Run, method: type[Method], checkpoints: Checkpoints | None, saved: Saved | None) -> None:
     """All updates of the shared loop, from the first or from the checkpoint `saved` on."""
-    made = method(run.settings, run.threshold, run.budget.clip)
-    trainer = Trainer(made, run.student, run.teacher, run.tokenizer, run.problems, run.budget, run.seed)
+    made = method(run.settings, run.threshold, run.train.clip)
+    trainer = Trainer(made, run.student, run.teacher, run.tokenizer, run.problems, run.train, run.seed)
     trainer.cost = run.cost
     first = restore(trainer, saved) if saved else 0
     for row in trainer.steps(first):
@@ -127,7 +127,7 @@ class Report:
         saved: Saved | None,
     ) -> None:  # fmt: skip
         """Start the logs, or take them up where the checkpoint `saved` was made."""
-        self.student, self.monitor, self.budget, self.threshold = student, monitor, params.train, threshold
+        self.student, self.monitor, self.train, self.threshold = student, monitor, params.train, threshold
         self.reading = params.settings.get("constraint", "mean")
         self.log, self.curves = (out / name for name in LOGS)
         self.progress = Progress(params.run, params.train.steps, first=saved.step if saved else 0)
@@ -142,7 +142,7 @@ class Report:
         """Write the row; measure the policy where it is due."""
         step = row["step"]
         _append(self.log, {name: round(value, 6) for name, value in row.items()})
-        if step % self.budget.monitor_every == 0 or step == self.budget.steps:
+        if step % self.train.monitor_every == 0 or step == self.train.steps:
             self._measure(step)
         self.progress.show(step, reward=row.get("reward"), **_standing(self.measured, self.threshold, self.reading))
 
@@ -168,7 +168,8 @@ def _standing(measured: dict[str, Any], threshold: float | None, reading: str) -
 def save_policy(student: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """The trained student as an ordinary Hugging Face folder (safetensors); beside it the budget, if it reads one."""
     budget = budget_of(student)
-    plain = budget and {name: w for name, w in student.state_dict().items() if not name.startswith("budget.")}
+    weights = student.state_dict()
+    plain = None if budget is None else {name: w for name, w in weights.items() if not name.startswith("budget.")}
     try:
         student.save_pretrained(folder, safe_serialization=True, state_dict=plain)
         if budget is not None:

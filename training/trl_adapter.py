@@ -29,7 +29,7 @@ LENGTH = "completions/mean_length"
 
 def arguments(run: Run) -> dict[str, Any]:
     """The study's budget in the words of TRL's configs: full responses, temperature 1, one update per batch."""
-    budget = run.budget
+    budget = run.train
     if budget.kl_warmup:
         raise UserError(f"'kl_warmup' is {budget.kl_warmup}, but TRL's trainers have none; set it to 0")
     if budget.dtype != "float32":  # most small updates would be lost, as training/optimizer.py says
@@ -56,7 +56,7 @@ def dataset(run: Run, repeats: int = 1) -> Dataset:
     """Prompts and answers of every update in the order that all methods of the seed meet, each `repeats` times."""
     from datasets import Dataset
 
-    count, budget = len(run.problems), run.budget
+    count, budget = len(run.problems), run.train
     chosen = [i for step in range(budget.steps) for i in order(count, budget.questions, step, run.seed)]
     rows = [run.problems[i] for i in chosen for _ in range(repeats)]
     return Dataset.from_list([{"prompt": _prompt(run, row["prompt"]), "answer": row["answer"]} for row in rows])
@@ -121,7 +121,7 @@ class Recorder(TrainerCallback):
         cost.generate_s += self.generating
         cost.student_s += seconds - self.generating
         cost.steps += 1
-        cost.prompts += self.run.budget.questions
+        cost.prompts += self.run.train.questions
         cost.count(self.prompt_tokens, self.response_tokens, *self.sizes, sampled_by="student")
 
     def on_log(

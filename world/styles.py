@@ -9,12 +9,11 @@ half of the slips are miscalculated (result off by one to three), half misread (
 """
 
 from random import Random
-from typing import Literal, get_args
+from typing import Literal
 
 from world.grammar import LARGEST, Chain
 
 Style = Literal["careful", "terse", "short"]
-STYLES: tuple[Style, ...] = get_args(Style)
 MARKER = "####"
 WORDS = ("+", "-", "=", ";", MARKER)
 

@@ -32,10 +32,11 @@ COLUMNS = tuple(
 )
 WHAT = (
     "Reasoning win, tie and loss rates by each language-model judge (mean over the other trained rows, same question "
-    "and seed, first sampled response). Every two responses are judged in both orders; a tie where the orders disagree "
-    "or a reply holds no verdict. Similar length: the shorter response has at least 80 % of the tokens of the longer; "
-    "RWR over those comparisons alone. Flips: comparisons with two verdicts that changed with the order. For the first "
-    "shown: verdicts for the response in first place among those for one of the two (50 without a preference). No "
+    "and seed, one sampled response of each). Every two responses are judged in both orders; a tie where the orders "
+    "disagree or a reply holds no verdict. Similar length: the shorter response has at least 80 % of the tokens of the "
+    "longer; RWR over those comparisons alone. Flips: comparisons with two verdicts that changed with the order. For "
+    "the first shown: verdicts for the response in first place among those for one of the two (50 without a "
+    "preference). No "
     f"verdict: replies without one. {INTERVALS}"
 )
 VERIFIER = "exact verifier"
@@ -140,14 +141,14 @@ class Outcomes:
 
 
 def outcomes(size: Collected, pair: str, test: str, judge: str) -> Outcomes:
-    """What a judge, or the exact verifier, says of every two rows of which at least one is trained (first sample)."""
+    """What a judge, or the exact verifier of the same responses, says of every two rows, one of which is trained."""
     rows = [row for row in size.rows(pair, "method", "reference") if row.finished]
     by_rows: dict[tuple[str, str], dict[int, Array]] = {}
     for one, other in combinations(rows, 2):
         if not (one.trained or other.trained):
             continue
         if judge == VERIFIER:
-            found = {seed: signs[:, 0] for seed, signs in verified_signs(size, one, other, test).items()}
+            found = verified_signs(size, one, other, test)
         else:
             met = {seed: size.verdicts.meeting(judge, test, a.run, b.run) for seed, a, b in meetings(one, other)}
             found = {seed: meeting.sign for seed, meeting in met.items() if meeting}

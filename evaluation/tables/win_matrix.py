@@ -9,7 +9,7 @@ from evaluation.table_files import Cell, Column, Line, Table
 from evaluation.tables.layout import INTERVALS, groups_by_test, percent, row_line, table
 
 WHAT = (
-    "Reasoning win rate in percent of the row against the column on the same seed, prompt and sample "
+    "Reasoning win rate in percent of the row against the column on the same seed and prompt, samples of other numbers "
     "({judge}; equal is a tie). The loss rate is the mirrored cell, ties are the rest; the CSV has all. "
     "An untrained row meets every seed of a trained one. RWR, RLR: means over the other trained rows. "
     "* wins and losses differ (p < 0.05, corrected by Holm over all pairs of a test set). Leads: the trained row "

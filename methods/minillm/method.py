@@ -45,8 +45,8 @@ class Method(Base):
         later = rewards.flip(1).cumsum(1).flip(1) - rewards
         if not self.settings["length_normalised"]:
             return later
-        left = mask.long().flip(1).cumsum(1).flip(1) - mask.long()
-        return later / left.clamp(min=1)
+        position = mask.long().cumsum(1)
+        return later / (position[:, -1:] - position).clamp(min=1)
 
     def _weights(self, batch: Batch, old: Tensor) -> Tensor:
         """Importance weights `(B, T)` of tokens drawn from the teacher mixture; 1 for on-policy sampling."""

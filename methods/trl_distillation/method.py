@@ -20,5 +20,5 @@ def train(run: Run) -> None:
     from trl import DistillationConfig, DistillationTrainer
 
     config = DistillationConfig(beta=run.settings["beta"], **arguments(run))
-    rows = dataset(run, repeats=run.budget.samples)
+    rows = dataset(run, repeats=run.train.samples)
     train_with(run, DistillationTrainer(run.student, run.teacher, config, rows, processing_class=run.tokenizer))

@@ -22,8 +22,8 @@ def train(run: Run) -> None:
     from trl import GRPOConfig, GRPOTrainer
 
     config = GRPOConfig(
-        num_generations=run.budget.samples, loss_type="grpo", scale_rewards="group", beta=0.0,
-        epsilon=run.budget.clip, **arguments(run),
+        num_generations=run.train.samples, loss_type="grpo", scale_rewards="group", beta=0.0,
+        epsilon=run.train.clip, **arguments(run),
     )  # fmt: skip
     train_with(run, GRPOTrainer(run.student, task_reward, config, dataset(run), processing_class=run.tokenizer))
 

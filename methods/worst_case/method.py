@@ -53,7 +53,8 @@ class Method(Base):
     def _later(self, batch: Batch, violated: Tensor, charged: Tensor) -> Tensor:
         """Return by Monte Carlo, `(B, T)`: the task reward at the last token, and γ G_{t+1}; -n where `charged`."""
         n, gamma, mask = self.settings["n"], self.settings["gamma"], batch.mask
-        last = mask & (mask.long().flip(1).cumsum(1).flip(1) == 1)
+        position = mask.long().cumsum(1)
+        last = mask & (position == position[:, -1:])
         task = torch.where(last & ~violated, batch.rewards[:, None], 0.0)
         reward = torch.where(mask & charged, -n, task)
         later, following = [], torch.zeros_like(batch.rewards)

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from evaluation.score import forced
 from tests import tiny
 from tests.unit.tiny_models import tiny_policy
 from training.batch import Batch, hidden_states, token_kl
@@ -19,7 +18,7 @@ from training.folders import find_folders
 from training.method import Method
 from training.model_folder import BUDGET
 from training.models import load_policy, load_tokenizer
-from training.rollout import Rollouts, generate
+from training.rollout import Rollouts, generate, given
 from training.train import save_policy
 
 PROMPTS = [[5, 6, 7], [8], [9, 10, 11, 12, 13], [4, 5]]
@@ -90,9 +89,8 @@ def test_the_budgets_of_sampling_are_those_of_scoring(monkeypatch: pytest.Monkey
     )
     rolled = drawn(student)
     sampled = torch.cat(seen, 1)
-    rows = [{"tokens": r[m].tolist(), "finished": True} for r, m in zip(rolled.response, rolled.mask, strict=True)]
-    for i, row in enumerate(rows):
-        again = forced([(PROMPTS * 2)[i]], [row], torch.device("cpu"))
+    for i, (row, mask) in enumerate(zip(rolled.response, rolled.mask, strict=True)):
+        again = given([(PROMPTS * 2)[i]], [row[mask].tolist()], torch.device("cpu"))
         found = left_along(student, student.budget, again)[0]
         torch.testing.assert_close(found, sampled[i, : len(found)], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(rolled.left, sampled)

@@ -86,5 +86,5 @@ def test_costs_are_resolved_over_seeds_and_one_seed_resolves_nothing(size: Colle
     least = 100 * smallest_resolved(np.array(saved)[None, :, None])
     low, high = (float(n) for n in re.findall(r"wall time ([\d.]+)–([\d.]+) %", cost_resolution(size))[0])
     assert low - 0.05 <= least <= high + 0.05
-    alone = read(write_collected(tmp_path, seeds=1, prompts=4, samples=1, steps=2))
+    alone = read(write_collected(tmp_path, seeds=1, prompts=4, samples=2, steps=2))
     assert cost_resolution(alone).startswith("One seed")

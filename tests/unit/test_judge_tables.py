@@ -20,7 +20,7 @@ from evaluation.pairwise import compare, judge_name, opponents, overall
 from evaluation.table_files import Table, to_csv
 from evaluation.tables.judges import VERIFIER, Outcomes, agreement, judge_tables, kappa, outcomes
 from evaluation.tables.main import main_table
-from evaluation.verdicts import COLUMNS, FILE, Meeting, Verdicts
+from evaluation.verdicts import COLUMNS, FILE, Meeting, Verdicts, judged_samples
 from tests.unit.synthetic import TESTS, write_collected
 from training.errors import UserError
 
@@ -39,14 +39,15 @@ def add_verdicts(folder: Path, judges: dict[str, float]) -> Path:
     rng = np.random.default_rng(3)
     runs = [run for run in json.loads((folder / "runs.json").read_text())["runs"] if run["kind"] != "control"]
     scores = pd.read_parquet(folder / "scores.parquet")
-    first = scores[(scores["metric"] == "reasoning") & (scores["decoding"] == "sampled") & (scores["sample"] == 0)]
-    steps = first.set_index(["run", "prompt"])["value"].to_dict()
+    verified = scores[(scores["metric"] == "reasoning") & (scores["decoding"] == "sampled")]
+    steps = verified.set_index(["run", "prompt", "sample"])["value"].to_dict()
     met = [(a["run"], b["run"]) for a, b in combinations(runs, 2) if meet(a, b)]
     rows = []
     for judge, noise in judges.items():
         for (left, right), test, n in product([*met, (runs[1]["run"],) * 2], TESTS, range(JUDGED)):
             prompt = f"{test}-{n:04d}"
-            exact = float(np.sign(steps[left, prompt] - steps[right, prompt]))
+            one, other = judged_samples(left, right) if left != right else (0, 0)
+            exact = float(np.sign(steps[left, prompt, one] - steps[right, prompt, other]))
             both = [float(rng.choice([1, 0, -1])) if rng.random() < noise else exact for _ in range(2)]
             about = [judge, f"model of {judge}", "world", test, prompt, left, right]
             rows.append([*about, left == right, True, *both, 10, 20])
@@ -95,7 +96,8 @@ def test_a_judge_that_agrees_with_the_verifier_gives_its_win_rates(size: Collect
         left, right = size.stacked(row, "same", "reasoning"), size.stacked(opponent, "same", "reasoning")
         assert left is not None
         assert right is not None
-        signs.append(np.sign(left - right)[:, :JUDGED, :1])
+        one, another = judged_samples(row.runs[0].run, opponent.runs[0].run)
+        signs.append(np.sign(left[:, :, one] - right[:, :, another])[:, :JUDGED, None])
     found = overall(size, row, "same", "exact")
     assert found is not None
     assert found.win.mean == pytest.approx(np.mean(np.stack(signs) == 1))
@@ -188,7 +190,7 @@ def test_kappa_is_undefined_where_both_always_say_the_same_and_0_by_chance() -> 
 
 
 def test_without_judges_there_is_no_table_and_no_control(tmp_path: Path) -> None:
-    plain = read(write_collected(tmp_path, prompts=6, samples=1, steps=2))
+    plain = read(write_collected(tmp_path, prompts=6, samples=2, steps=2))
     assert judge_tables(plain) == []
     assert not any("Judge" in check.name for check in checks(plain, "world"))
 
@@ -208,7 +210,7 @@ def test_a_judge_that_heeds_instructions_is_out_of_range(size: Collected, folder
 
 
 def test_files_that_are_no_verdicts_or_do_not_fit_each_other_are_one_sentence(folder: Path, tmp_path: Path) -> None:
-    bad = write_collected(tmp_path, prompts=6, samples=1, steps=2)
+    bad = write_collected(tmp_path, prompts=6, samples=2, steps=2)
     (bad / FILE).write_bytes(b"no parquet")
     with pytest.raises(UserError, match=r"holds no readable verdicts \(.*run evaluation.judge"):
         read(bad)

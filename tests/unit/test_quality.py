@@ -232,7 +232,7 @@ def test_a_log_without_a_violation_agrees_with_a_scorer_that_found_few(tmp_path:
 
 def test_a_share_of_tokens_is_not_negative(built: Path, tmp_path: Path) -> None:
     """One response in twelve at the floor: 8.3 points, 18 to each side by the t interval."""
-    write_collected(tmp_path, seeds=1, prompts=12, samples=1, steps=2)
+    write_collected(tmp_path, seeds=1, prompts=12, samples=2, steps=2)
     scores = pd.read_parquet(tmp_path / "scores.parquet")
     at = scores["run"].eq("world-grpo-0") & scores["metric"].eq("floored") & scores["prompt"].eq("same-0000")
     scores.loc[at, "value"] = 1.0

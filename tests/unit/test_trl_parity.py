@@ -52,7 +52,7 @@ def rolled(lengths: list[int]) -> Rollouts:
      ({"questions": 3, "micro_questions": 2}, "'micro_questions' is 2")],
 )  # fmt: skip
 def test_a_budget_that_trl_would_spend_otherwise_is_refused(more: dict[str, Any], told: str) -> None:
-    asked = types.SimpleNamespace(budget=TrainSettings(steps=2, **more))
+    asked = types.SimpleNamespace(train=TrainSettings(steps=2, **more))
     with pytest.raises(UserError, match=told):
         arguments(asked)  # type: ignore[arg-type]
 
