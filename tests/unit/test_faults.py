@@ -68,6 +68,7 @@ def run_method(study: Study, code: str, folder: Path) -> dict[str, str]:
         (IN_LOSS.format(fault="raise Failure"), "Failure at step 2: no message (mine/method.py, line 10)"),
         (IN_LOSS.format(fault="open('/nowhere')"), "FileNotFoundError at step 2: [Errno 2] No such file or directory"),
         (IN_LOSS.format(fault="return batch.logp.mean() * float('nan'), {}"), "the loss is nan at step 2"),
+        (IN_LOSS.format(fault="return batch.logp.mean(), {'kl': float('nan')}"), "the kl is nan at step 2"),
         (
             IN_LOSS.format(fault="raise RuntimeError('CUDA out of memory. Tried')"),
             "out of memory at step 2 (CUDA out of",
@@ -77,7 +78,18 @@ def run_method(study: Study, code: str, folder: Path) -> dict[str, str]:
         (HEAD + "def train(run):\n    raise Failure('no')\n", "Failure at step 1: no (mine/method.py, line 5)"),
         (HEAD + "class Method(Base):\n    def __init__(self):\n        pass\n", "TypeError at step 1: "),
     ],
-    ids=["key", "own-class", "file", "nan", "gpu-memory", "memory", "shape", "own-trainer", "signature"],
+    ids=[
+        "key",
+        "own-class",
+        "file",
+        "nan",
+        "nan-statistic",
+        "gpu-memory",
+        "memory",
+        "shape",
+        "own-trainer",
+        "signature",
+    ],
 )
 def test_a_method_that_raises_is_a_failed_run_with_step_cause_and_place(
     study: Study, code: str, why: str, tmp_path: Path

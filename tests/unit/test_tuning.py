@@ -39,6 +39,8 @@ def test_the_modified_reward_follows_its_settings(settings: dict[str, str], d: f
 
 def test_what_the_monitor_cannot_tell_is_no_objective() -> None:
     assert objective("none", {}, MEASURED, 0.2) is None
+    assert objective("kl", {"beta": 0.5}, MEASURED, 0.2) is None
+    assert objective("kl", {"beta": 1.0}, MEASURED, 0.2) is not None
     assert objective("modified", {"n": 1.0, "phi": "last"}, MEASURED, 0.2) is None
     assert objective("modified", {"n": 1.0, "penalty": "each"}, MEASURED, 0.2) is None
 
