@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from study import code
 from study.config import Size, load_size
 from study.plan import asked, make_plan
 from study.threshold import Origin, threshold
 from training.errors import UserError
+from training.schema import parse
 
 
 def test_runs_of_the_micro_size() -> None:
@@ -44,6 +46,18 @@ def test_sizes_share_what_is_equal() -> None:
     ours, micro = make_plan("pairs"), make_plan("micro")
     shared = [run for name, run in micro.runs.items() if name in ours.runs and run.kind == "method"]
     assert len(shared) == 8  # every row of micro, at its first seed
+
+
+def test_the_size_shown_for_a_method_makes_nothing_else_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (code.ROOT / "docs/add_a_method.md").read_text(encoding="utf-8")
+    shown = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
+    micro = make_plan("micro")
+    shown["methods"]["minillm"] = {"lr": shown["methods"].pop("mine")["lr"]}  # any row that micro has otherwise
+    monkeypatch.setattr("study.plan.load_size", lambda name: parse(Size, shown, name))
+    ours = make_plan("mine")
+    assert {run.method for name, run in ours.runs.items() if name not in micro.runs} == {"minillm"}
+    assert ours.models.keys() <= micro.models.keys()
+    assert all(ours.evaluation(run) == micro.evaluation(run) for run in ours.runs.keys() & micro.runs.keys())
 
 
 def test_only_methods_that_need_the_threshold_depend_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
