@@ -56,9 +56,9 @@ class Bench:
         return Effort(1, 2, 2, 0.0) if self.quick else Effort(1, 6, 40, seconds)
 
 
-def ratio(rounds: Rounds, over: int = 1, of: int = 0) -> Ratio:
-    """Side `of` over side `over`, by round. With fewer than six rounds the range is given, at the level it has."""
-    found = sorted(r[of] / r[over] for r in rounds)
+def ratio(rounds: Rounds) -> Ratio:
+    """The first side over the second, by round. With fewer than six rounds the range is given, at the level it has."""
+    found = sorted(r[0] / r[1] for r in rounds)
     n = len(found)
     cut = max((k for k in range(1, n // 2 + 1) if 1 - 2 * _below(k, n) >= LEVEL), default=1)
     middle = (found[(n - 1) // 2] + found[n // 2]) / 2

@@ -8,7 +8,7 @@ from evaluation.ablations.points import Ablation, Axis, axes_of
 from evaluation.ablations.table import cells
 from evaluation.captions import caption, missing_runs
 from evaluation.certify import TARGET
-from evaluation.collected import Collected, Pair, Test
+from evaluation.collected import Collected, Test
 from evaluation.figures import style
 from evaluation.figures.style import Drawn, error_bars, finish, grid, shown_runs
 from evaluation.statistics import Estimate
@@ -35,7 +35,7 @@ def draw(size: Collected, ablation: Ablation) -> Drawn:
         for place, test in enumerate(content.tests):
             shown += _test_set(panels, size, axis, test, place, len(content.tests))
             tests.add(test.title)
-        _finish_panels(panels, axis, content, f"{axis.label}, pair {pair}" if len(size.pairs) > 1 else axis.label)
+        _finish_panels(panels, axis, f"{axis.label}, pair {pair}" if len(size.pairs) > 1 else axis.label)
     for column in axes.T:
         low, high = min(a.get_ylim()[0] for a in column), max(a.get_ylim()[1] for a in column)
         for panel in column:
@@ -72,7 +72,7 @@ def _test_set(panels: Any, size: Collected, axis: Axis, test: Test, place: int, 
     return shown
 
 
-def _finish_panels(panels: Any, axis: Axis, pair: Pair, name: str) -> None:
+def _finish_panels(panels: Any, axis: Axis, name: str) -> None:
     """Ticks, names, the target of CS and the d of every point."""
     for panel, (key, title) in zip(panels, PANELS, strict=True):
         panel.set(title=title, xlabel=f"{axis.setting} ({name})", xlim=(-0.5, len(axis.points) - 0.5))
