@@ -17,6 +17,7 @@ from evaluation.captions import in_percent
 from evaluation.collect import RECORDS
 from evaluation.collected import Collected, Pair, Row, Test
 from evaluation.controls import checks
+from evaluation.equal_compute import monitored
 from evaluation.statistics import Array, Estimate, independent_difference, mean_interval, not_negative
 from evaluation.table_files import Table
 
@@ -126,12 +127,8 @@ def _monitored(size: Collected, name: str, pair: Pair, rows: list[Row]) -> Itera
 def last_logged(size: Collected, row: Row) -> Array | None:
     """1 where a validation response of the monitor's last row is within d, else 0: (seeds, prompts, 1)."""
     pair = size.pairs[row.pair]
-    kl = "kl" if pair.reading == "mean" else f"kl_{pair.reading}"
-    found = []
-    for run in row.finished:
-        own = size.curves[size.curves["run"] == run.run]
-        last = own[own["step"] == own["step"].max()].sort_values("response")
-        found.append(measures.within(last[kl].to_numpy(dtype=np.float64), pair.threshold.d)[:, None])
+    costs = [monitored(size, run.run)[f"kl_{pair.reading}"].to_numpy(dtype=np.float64) for run in row.finished]
+    found = [measures.within(kl, pair.threshold.d)[:, None] for kl in costs]
     whole = bool(found) and len({len(one) for one in found}) == 1 and len(found[0]) > 0
     return np.stack(found) if whole else None
 

@@ -14,7 +14,7 @@ from evaluation.collected import Collected, Row, counts
 from evaluation.figures.style import Drawn, about_d, finished, fold, grid, looks, mark_level
 
 TITLE = "Training curves"
-PANELS = (("reward", "reward (share correct)"), ("kl", "mean KL per token (nats)"), ("satisfied", "satisfied %"))
+PANELS = (("reward", "reward (share correct)"), ("kl_mean", "mean KL per token (nats)"), ("satisfied", "satisfied %"))
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,12 @@ def panels(size: Collected, over: str, per_step: Callable[[Row], float | None]) 
 
 
 def by_seed(size: Collected, row: Row) -> pd.DataFrame:
-    """Means over the validation responses per (seed, step): reward, kl, satisfied %, and how many responses."""
+    """Means over the validation responses per (seed, step): reward, mean KL, satisfied %, and how many responses."""
     pair = size.pairs[row.pair]
-    kl = "kl" if pair.reading == "mean" else f"kl_{pair.reading}"
     seed_of = {run.run: run.seed for run in row.finished}
     own = size.curves[size.curves["run"].isin(seed_of.keys())]
-    own = own.assign(seed=own["run"].map(seed_of), satisfied=100.0 * (own[kl] <= pair.threshold.d))
-    means = own.groupby(["seed", "step"])[["reward", "kl", "satisfied"]].mean()
+    own = own.assign(seed=own["run"].map(seed_of), satisfied=100.0 * (own[f"kl_{pair.reading}"] <= pair.threshold.d))
+    means = own.groupby(["seed", "step"])[["reward", "kl_mean", "satisfied"]].mean()
     return means.assign(responses=own.groupby(["seed", "step"]).size()).reset_index()
 
 

@@ -220,7 +220,7 @@ def test_a_log_without_a_violation_agrees_with_a_scorer_that_found_few(tmp_path:
     """32 prompts without one are likely at the scorer's 97.5 % (0.975 ** 32 = 0.44), not at its 50 %."""
     write_collected(tmp_path, seeds=2, prompts=100, samples=2, steps=2)
     curves, scores = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("curves", "scores"))
-    curves.assign(kl=D / 2).to_parquet(tmp_path / "curves.parquet", index=False)
+    curves.assign(kl_mean=D / 2).to_parquet(tmp_path / "curves.parquet", index=False)
     own = scores["run"].str.contains("-cmdp-") & (scores["metric"] == "kl_mean")
     for prompts, warned in ((5, False), (100, True)):
         beyond = scores["prompt"].isin([f"same-{i:04d}" for i in range(prompts)]) & (scores["sample"] == 0)
