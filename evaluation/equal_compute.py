@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from evaluation import measures
 from evaluation.collected import Collected, Row
 from evaluation.paired import Difference
 from evaluation.significance import resolved_sentence
@@ -105,7 +106,7 @@ def _point(size: Collected, row: Row, allowed: dict[str, float]) -> Point | None
     if not blocks:
         return None
     steps = tuple(int(block["step"].iloc[0]) for block in blocks)
-    inside = (_stacked(blocks, f"kl_{pair.reading}") <= pair.threshold.d).astype(np.float64)
+    inside = measures.within(_stacked(blocks, f"kl_{pair.reading}"), pair.threshold.d)
     reward, kl = _stacked(blocks, "reward"), _stacked(blocks, "kl_mean")
     return Point(steps, proportion_interval(reward), positive_interval(kl), proportion_interval(inside))
 

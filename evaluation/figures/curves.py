@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from evaluation.captions import row_label, setting
 from evaluation.collected import Collected, Row, counts
 from evaluation.figures.style import Drawn, about_d, finished, fold, grid, looks, mark_level
+from evaluation.measures import within
 
 TITLE = "Training curves"
 PANELS = (("reward", "reward (share correct)"), ("kl_mean", "mean KL per token (nats)"), ("satisfied", "satisfied %"))
@@ -73,7 +74,8 @@ def by_seed(size: Collected, row: Row) -> pd.DataFrame:
     pair = size.pairs[row.pair]
     seed_of = {run.run: run.seed for run in row.finished}
     own = size.curves[size.curves["run"].isin(seed_of.keys())]
-    own = own.assign(seed=own["run"].map(seed_of), satisfied=100.0 * (own[f"kl_{pair.reading}"] <= pair.threshold.d))
+    inside = within(own[f"kl_{pair.reading}"].to_numpy(), pair.threshold.d)
+    own = own.assign(seed=own["run"].map(seed_of), satisfied=100.0 * inside)
     means = own.groupby(["seed", "step"])[["reward", "kl_mean", "satisfied"]].mean()
     return means.assign(responses=own.groupby(["seed", "step"]).size()).reset_index()
 

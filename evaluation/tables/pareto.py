@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from evaluation import measures
 from evaluation.captions import missing_runs
 from evaluation.certify import TARGET
@@ -114,7 +112,7 @@ def _at(size: Collected, pair: str, test: Test, d: float) -> Line:
 
 def _feasible(size: Collected, row: Row, test: Test, d: float) -> Estimate | None:
     """FAC of a row, None where it does not keep enough responses within `d`."""
-    kl = size.stacked(row, test.name, f"kl_{size.pairs[row.pair].reading}")
-    if kl is None or float(np.mean(kl <= d)) < TARGET:
+    inside = measures.satisfied(size, row, test.name, d=d)
+    if inside is None or float(inside.mean()) < TARGET:
         return None
     return measures.fac(size, row, test.name)
