@@ -44,6 +44,11 @@ def caption(size: Collected, what: str, estimates: Iterable[Estimate], of: str =
     return " ".join(part for part in (what, setting(size), rests_on(estimates, size.unit, of), note) if part)
 
 
+def group_title(title: str, pair: str) -> str:
+    """What a group of a table's lines is called: by its test set, the pair told apart."""
+    return f"{title} (pair {pair})"
+
+
 def in_percent(rate: Estimate) -> str:
     """A rate as a sentence gives it: `82.9 % [78.4, 86.8]`."""
     scaled = rate.scaled(100.0)

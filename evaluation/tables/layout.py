@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from evaluation import sources
-from evaluation.captions import caption, row_label
+from evaluation.captions import caption, group_title, row_label
 from evaluation.collected import Collected, Row, Test
 from evaluation.statistics import Estimate
 from evaluation.table_files import Cell, Column, Line, Table
@@ -38,7 +38,7 @@ def row_line(
 def groups_by_test(size: Collected, line: Callable[[Row, Test], Line]) -> list[Group]:
     """One group per pair and test set, with the line of each method and reference."""
     return [
-        (f"{test.title} (pair {pair})", tuple(line(row, test) for row in size.rows(pair, "method", "reference")))
+        (group_title(test.title, pair), tuple(line(row, test) for row in size.rows(pair, "method", "reference")))
         for pair, content in size.pairs.items()
         for test in content.tests
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evaluation import measures
-from evaluation.captions import missing_runs
+from evaluation.captions import group_title, missing_runs
 from evaluation.certify import TARGET
 from evaluation.collected import Collected, Row, Test
 from evaluation.pareto import BOX, covered, front
@@ -41,7 +41,7 @@ def pareto_table(size: Collected) -> Table:
     for pair, content in size.pairs.items():
         for test in content.tests:
             lines = _places(size, size.rows(pair, "method"), test)
-            groups.append((f"{test.title} (pair {pair})", lines))
+            groups.append((group_title(test.title, pair), lines))
     return table(size, "pareto", "Reward against divergence", f"{WHAT} {resolution(size)}", COLUMNS, groups)
 
 
@@ -92,7 +92,7 @@ def feasible_table(size: Collected) -> Table:
     for pair, content in size.pairs.items():
         for test in content.tests:
             lines = tuple(_at(size, pair, test, factor * content.threshold.d) for factor in THRESHOLDS)
-            groups.append((f"{test.title} (pair {pair})", lines))
+            groups.append((group_title(test.title, pair), lines))
     what = f"{FEASIBLE} {resolution(size)}"
     return table(size, "feasible", "Best feasible FAC per threshold", what, columns, groups)
 
