@@ -10,7 +10,7 @@ from evaluation.captions import caption, missing_runs
 from evaluation.certify import TARGET
 from evaluation.collected import Collected, Test
 from evaluation.figures import style
-from evaluation.figures.style import Drawn, error_bars, finish, grid, shown_runs
+from evaluation.figures.style import Drawn, error_bars, grid, laid_out, shown_runs
 from evaluation.statistics import Estimate
 
 PANELS = (("fac", "FAC %"), ("cs", "CS, own d %"), ("kl", "mean KL per token (nats)"), ("length", "length (tokens)"))
@@ -48,7 +48,7 @@ def draw(size: Collected, ablation: Ablation) -> Drawn:
         for _, axis in lines for p in axis.points if not p.row.complete
     ]  # fmt: skip
     text = caption(size, f"{WHAT} Runs are missing: {', '.join(gaps)}." if gaps else WHAT, shown)
-    drawn = finish(figure, axes, ablation.title, text, len(tests))
+    drawn = laid_out(figure, axes, ablation.title, text, len(tests))
     return Drawn(ablation.name, ablation.title, text, drawn, shown_runs(size, "method"))
 
 

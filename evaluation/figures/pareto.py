@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from evaluation.captions import caption
 from evaluation.collected import Collected, Test
 from evaluation.figures.score_vs_kl import panels
-from evaluation.figures.style import Drawn, about_d, finished
+from evaluation.figures.style import Drawn, about_d, captioned
 from evaluation.pareto import front
 from evaluation.tables.pareto import point_of
 
@@ -26,7 +26,7 @@ def draw(size: Collected) -> Drawn:
         for axis, test in zip(line, pair.tests, strict=False):  # the panels share their scale, known only now
             _front(axis, size, name, test)
     text = caption(size, WHAT.format(d=about_d(size)), shown)
-    return finished(size, "pareto", TITLE, figure, axes, text, "method", entries=labels)
+    return captioned(size, "pareto", TITLE, figure, axes, text, "method", entries=labels)
 
 
 def _front(axis: Axes, size: Collected, pair: str, test: Test) -> None:

@@ -155,6 +155,15 @@ def grid(
     return figure, axes
 
 
+def name_panels(axes: Any, size: Collected, label: str) -> None:
+    """Each pair's panels: `label` and, of several pairs, its name at the left; none beyond its last test set."""
+    for line, (name, pair) in zip(axes, size.pairs.items(), strict=True):
+        for unused in line[len(pair.tests) :]:
+            unused.set_axis_off()
+        parts = (label, f"pair {name}" if len(size.pairs) > 1 else "")
+        line[0].set_ylabel(", ".join(part for part in parts if part))
+
+
 def error_bars(estimate: Estimate, scale: float = 1.0) -> list[list[float]] | None:
     """Distances to both bounds as matplotlib wants them, None where there is no interval."""
     if not estimate.has_interval:
@@ -199,7 +208,7 @@ def fold(axis: Axes, which: Literal["x", "y"], d: float) -> None:
         (axis.set_xlim if which == "x" else axis.set_ylim)(max(low, -0.2 * d), 1.3 * high)
 
 
-def finish(figure: Figure, axes: Any, title: str, caption: str, entries: int = 0) -> Figure:
+def laid_out(figure: Figure, axes: Any, title: str, caption: str, entries: int = 0) -> Figure:
     """Title above; a shared legend (if `entries` > 0) and the caption below, outside the panels.
 
     Below the caption there is room for one line, which `save` fills with the names of the runs.
@@ -222,13 +231,13 @@ def finish(figure: Figure, axes: Any, title: str, caption: str, entries: int = 0
     return figure
 
 
-def finished(
+def captioned(
     size: Collected, name: str, title: str, figure: Figure, axes: Any, text: str, *kinds: str, entries: int = 0
 ) -> Drawn:
     """The figure of a size's rows of these kinds: its caption `text` ends with the rows that lost runs, if any did."""
     absent = dict.fromkeys(lost(row for pair in size.pairs for row in size.rows(pair, *kinds)))
     text += f" Runs are missing: {', '.join(absent)}." if absent else ""
-    return Drawn(name, title, text, finish(figure, axes, title, text, entries), shown_runs(size, *kinds))
+    return Drawn(name, title, text, laid_out(figure, axes, title, text, entries), shown_runs(size, *kinds))
 
 
 def _legend_entries(axes: Any) -> tuple[list[Any], list[str]]:
