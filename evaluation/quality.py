@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation import measures, sources
+from evaluation import lineage, measures
 from evaluation.captions import in_percent
 from evaluation.collect import RECORDS
 from evaluation.collected import Collected, Pair, Row, Test
@@ -88,7 +88,7 @@ def _undecided(tables: Sequence[Table]) -> Iterator[Finding]:
             left = [line for line in lines if line.cells.get("verdict") == "undecided"]
             if left:
                 what = f"Undecided in table {table.name}: {', '.join(line.label for line in left)}."
-                yield Finding(WARNING, group, what, sources.union(line.runs for line in left))
+                yield Finding(WARNING, group, what, lineage.union(line.runs for line in left))
 
 
 def _shares(size: Collected, where: str, rows: list[Row], test: Test, metric: str) -> Iterator[Finding]:
@@ -98,7 +98,7 @@ def _shares(size: Collected, where: str, rows: list[Row], test: Test, metric: st
         chosen = {row: found for row, found in known.items() if (found.mean > LIMITS[metric]) is beyond}
         if chosen:
             listed = ", ".join(f"{row.label} {in_percent(found)}" for row, found in chosen.items())
-            yield Finding(severity, where, f"{SAID[metric]}: {listed}.", sources.union(row.ids for row in chosen))
+            yield Finding(severity, where, f"{SAID[metric]}: {listed}.", lineage.union(row.ids for row in chosen))
 
 
 def _share(size: Collected, row: Row, test: Test, metric: str) -> Estimate | None:
@@ -154,7 +154,7 @@ def document(size: Collected, found: list[Finding]) -> str:
     for one in found:
         runs = ", ".join(f"`{run}`" for run in one.runs[:2]) + (f" and {len(one.runs) - 2} more" * (len(one.runs) > 2))
         lines.append("| " + " | ".join(_cell(t) for t in (one.severity, one.where, one.what, runs)) + " |")
-    return "\n".join([*lines, "", sources.line(sorted({run.run for run in size.runs}), "tables/sources.json"), ""])
+    return "\n".join([*lines, "", lineage.line(sorted({run.run for run in size.runs}), "tables/sources.json"), ""])
 
 
 def _cell(text: str) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 import pandas as pd
 
 from evaluation.captions import group_title
-from evaluation.sources import BESIDE, union
+from evaluation.lineage import BESIDE, union
 from evaluation.table_files import read_cells
 from training.errors import UserError, cli, nearest
 from training.json_files import read_object

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation import sources
+from evaluation import lineage
 from evaluation.collect import Collection
 from evaluation.statistics import Array, Estimate, mean_interval
 from evaluation.table_files import Cell, Column, Line, Table, replace_folder, to_csv, to_markdown
@@ -120,8 +120,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", required=True, type=Path)
     given = parser.parse_args(argv)
     made = table(read_params(Collection, given.params).model_dump(), given.runs)
-    listed = sources.written({"tables": sources.by_row([made])})
-    replace_folder(given.out, {"tuning.csv": to_csv(made), "tuning.md": to_markdown(made), sources.BESIDE: listed})
+    listed = lineage.written({"tables": lineage.by_row([made])})
+    replace_folder(given.out, {"tuning.csv": to_csv(made), "tuning.md": to_markdown(made), lineage.BESIDE: listed})
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from evaluation.ablations.width import RULES, SLACK, Rule, width
 from evaluation.captions import group_title
 from evaluation.certify import TARGET
 from evaluation.collected import Collected, Test
-from evaluation.sources import union
+from evaluation.lineage import union
 from evaluation.table_files import Cell, Column, Line, Table
 from evaluation.tables.layout import Group, table
 

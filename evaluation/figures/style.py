@@ -23,7 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from evaluation import sources
+from evaluation import lineage
 from evaluation.captions import lost
 from evaluation.collected import Collected, Row
 from evaluation.statistics import Estimate
@@ -85,7 +85,7 @@ class Drawn:
     @property
     def sources(self) -> str:
         """The line that ends the figure."""
-        return sources.line(self.runs, CAPTIONS)
+        return lineage.line(self.runs, CAPTIONS)
 
 
 def use_style() -> None:
@@ -112,7 +112,7 @@ def use_style() -> None:
 
 def shown_runs(size: Collected, *kinds: str) -> tuple[str, ...]:
     """Ids of the runs behind the rows of these kinds, as far as they finished."""
-    return sources.union(row.ids for pair in size.pairs for row in size.rows(pair, *kinds) if row.finished)
+    return lineage.union(row.ids for pair in size.pairs for row in size.rows(pair, *kinds) if row.finished)
 
 
 def looks(rows: Sequence[Row]) -> dict[str, Look]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from evaluation import sources
+from evaluation import lineage
 from evaluation.captions import caption, group_title, row_label
 from evaluation.collected import Collected, Row, Test
 from evaluation.statistics import Estimate
@@ -32,7 +32,7 @@ def row_line(
     row: Row, cells: dict[str, Cell], gap: str = "", marks: dict[str, str] | None = None, beside: Row | None = None
 ) -> Line:
     """The line of a row, with its label and the runs it rests on: its own, and those of the row `beside` it."""
-    return Line(row_label(row), cells, gap, marks or {}, sources.union([row.ids, beside.ids if beside else ()]))
+    return Line(row_label(row), cells, gap, marks or {}, lineage.union([row.ids, beside.ids if beside else ()]))
 
 
 def groups_by_test(size: Collected, line: Callable[[Row, Test], Line]) -> list[Group]:
@@ -54,7 +54,7 @@ def table(
     """
     cells = (cell for _, lines in groups for line in lines for cell in line.cells.values())
     text = caption(size, what, [cell for cell in cells if isinstance(cell, Estimate)], of)
-    every = sources.union(row.ids for pair in size.pairs for row in size.rows(pair, "method", "reference"))
+    every = lineage.union(row.ids for pair in size.pairs for row in size.rows(pair, "method", "reference"))
     named = [(group, tuple(ln if ln.runs else replace(ln, runs=every) for ln in lines)) for group, lines in groups]
     return Table(name, f"{title}, size {size.size}", text, columns, tuple(named))
 

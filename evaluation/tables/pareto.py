@@ -6,7 +6,7 @@ from evaluation import measures
 from evaluation.captions import group_title, missing_runs
 from evaluation.certify import TARGET
 from evaluation.collected import Collected, Row, Test
-from evaluation.pareto import BOX, covered, front
+from evaluation.pareto import BOX, covered, front, point_of
 from evaluation.significance import resolution
 from evaluation.statistics import Estimate, proportion_interval
 from evaluation.table_files import Cell, Column, Line, Table
@@ -46,7 +46,7 @@ def pareto_table(size: Collected) -> Table:
 
 
 def _places(size: Collected, rows: list[Row], test: Test) -> tuple[Line, ...]:
-    points = {row.label: point for row in rows if (point := point_of(size, row, test))}
+    points = {row.label: point for row in rows if (point := point_of(size, row, test.name))}
     names = list(points)
     values = [(kl.mean, fac.mean) for kl, fac in points.values()]
     best = {names[i] for i in front(values)}
@@ -63,12 +63,6 @@ def _places(size: Collected, rows: list[Row], test: Test) -> tuple[Line, ...]:
         cells: dict[str, Cell] = {"fac": percent(fac), "kl": kl, "joint": percent(_joint(size, row, test))}
         lines.append(row_line(row, {**cells, "place": place, "volume": percent(volume) if volume else ""}))
     return tuple(lines)
-
-
-def point_of(size: Collected, row: Row, test: Test) -> tuple[Estimate, Estimate] | None:
-    """KL and FAC of a row with their intervals, None where one is undefined."""
-    kl, fac = measures.divergence(size, row, test.name), measures.fac(size, row, test.name)
-    return (kl, fac) if kl and fac else None
 
 
 def _dominator(label: str, names: list[str], values: list[tuple[float, float]]) -> str:
