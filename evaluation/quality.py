@@ -152,7 +152,8 @@ def document(size: Collected, found: list[Finding]) -> str:
         "| severity | where | finding | runs |", "| :-- | :-- | :-- | :-- |",
     ]  # fmt: skip
     for one in found:
-        runs = ", ".join(f"`{run}`" for run in one.runs[:2]) + (f" and {len(one.runs) - 2} more" * (len(one.runs) > 2))
+        runs = ", ".join(f"`{run}`" for run in one.runs[:2])
+        runs += f" and {len(one.runs) - 2} more" if len(one.runs) > 2 else ""
         lines.append("| " + " | ".join(_cell(t) for t in (one.severity, one.where, one.what, runs)) + " |")
     return "\n".join([*lines, "", lineage.line(sorted({run.run for run in size.runs}), "tables/sources.json"), ""])
 

@@ -107,7 +107,8 @@ def table(params: dict[str, Any], runs: Path) -> Table:
     shown = []
     for name, lines in groups.items():
         best = max(value for _, value in lines)
-        starred = (replace(made, label=made.label + " *" * (value == best > -np.inf)) for made, value in lines)
+        star = " *" if best > -np.inf else ""
+        starred = (replace(made, label=made.label + star) if value == best else made for made, value in lines)
         shown.append((name, tuple(starred)))
     return Table("tuning", f"{TITLE}, size {params['size']}", CAPTION, COLUMNS, tuple(shown))
 
