@@ -112,7 +112,7 @@ def _signs(size: Collected, row: Row, opponent: Row, test: str, judge: str = "")
 
 
 def verified_signs(size: Collected, row: Row, opponent: Row, test: str) -> dict[int, Array]:
-    """The same by the exact verifier; empty where the problems have none."""
+    """By seed: 1 win, 0 tie, -1 loss by the exact verifier, (prompts, samples); empty where the problems have none."""
     left, right = size.scores(row, test, "reasoning"), size.scores(opponent, test, "reasoning")
     found = {
         seed: _sign(left[a.seed], right[b.seed])

@@ -101,7 +101,7 @@ def complete(y: ArrayLike) -> Array:
 
 
 def spread(values: Array, tail: float = TAIL) -> Spread:
-    """Of `spreads`, the one whose interval with `tail` beyond each end is widest."""
+    """Of the `spreads` of values (S, P, K), the one whose interval with `tail` beyond each end is widest."""
     return max(spreads(values), key=lambda candidate: candidate.half_width(tail))
 
 

@@ -40,7 +40,7 @@ class _Tree:
         return (x * log_ratio).reshape(-1, self.tokens).sum(1), log_ratio + 1.0
 
     def split(self, x: Array) -> Policy:
-        """Flat vector -> Policy, rows renormalised."""
+        """Flat vector (E,) -> Policy, rows renormalised."""
         rows = x.reshape(-1, self.tokens)
         rows = rows / rows.sum(1, keepdims=True)
         sizes = [len(np.unique(column)) for column in self.states.T]
