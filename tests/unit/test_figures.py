@@ -128,7 +128,10 @@ def test_curves_are_means_over_seeds_of_means_over_responses(size: Collected) ->
 
 
 def test_the_distribution_crosses_d_at_the_satisfaction(size: Collected) -> None:
-    axis = kl_distribution.draw(size).figure.axes[0]
+    drawn = kl_distribution.draw(size)
+    finished = {run.run for run in size.runs if run.kind != "control" and run.status == "ok"}
+    assert finished - set(drawn.runs) == {"world-teacher-0"}
+    axis = drawn.figure.axes[0]
     step = next(line for line in axis.lines if line.get_label() == "GRPO")
     x, y = np.asarray(step.get_xdata()), np.asarray(step.get_ydata())
     row = size.row("world", "grpo")
