@@ -7,8 +7,6 @@ rule was when the size `micro` was measured (study/durations.yaml).
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import tempfile
 from dataclasses import replace
 from itertools import count
@@ -20,8 +18,7 @@ import yaml
 from benchmarks.page import Row
 from benchmarks.pairs import MICRO, Shape, budget, llama, our_trainer
 from benchmarks.timing import Bench, alternate
-from study.forecast import TARGETS, jobs, seconds
-from training.errors import UserError
+from study.forecast import dry_run, seconds
 from training.folders import ROOT
 from training.yaml_files import read_yaml
 
@@ -73,7 +70,7 @@ def studies() -> list[Row]:
 
 def _reckoned(what: str, sizes: dict[str, dict[str, Any]], tree: Path) -> list[Row]:
     each = {rule: one for rule, (one, _) in seconds("micro", [], tree).items()}
-    counts = {name: _dry_run(tree, size) for name, size in sizes.items()}
+    counts = {name: _counted(tree, size) for name, size in sizes.items()}
     spent = {name: sum(n * each.get(rule, 0.0) for rule, n in found.items()) for name, found in counts.items()}
     first, *others = spent
     return [
@@ -83,11 +80,6 @@ def _reckoned(what: str, sizes: dict[str, dict[str, Any]], tree: Path) -> list[R
     ]  # fmt: skip
 
 
-def _dry_run(tree: Path, size: dict[str, Any]) -> dict[str, int]:
+def _counted(tree: Path, size: dict[str, Any]) -> dict[str, int]:
     (tree / "config" / "counted.yaml").write_text(yaml.safe_dump(size), encoding="utf-8")
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--dry-run", "--nolock", "--config", "size=counted"]
-    done = subprocess.run([*command, "--", *TARGETS], cwd=tree, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = (done.stdout + done.stderr).strip().splitlines()[-1]
-        raise UserError(f"Snakemake cannot count the jobs of a study ({last}); try `make plan SIZE=micro`")
-    return jobs(done.stdout)
+    return dry_run("counted", cwd=tree)

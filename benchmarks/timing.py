@@ -7,12 +7,12 @@ order statistics (David and Nagaraja, Order Statistics, 2003, section 7.1), whic
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from scipy.stats import binom
 
 LEVEL = 0.95
 Rounds = list[tuple[float, ...]]
@@ -56,18 +56,14 @@ class Bench:
         return Effort(1, 2, 2, 0.0) if self.quick else Effort(1, 6, 40, seconds)
 
 
-def ratio(rounds: Rounds, over: int = 1, of: int = 0) -> Ratio:
-    """Side `of` over side `over`, by round. With fewer than six rounds the range is given, at the level it has."""
-    found = sorted(r[of] / r[over] for r in rounds)
+def ratio(rounds: Rounds) -> Ratio:
+    """The first side over the second, by round. With fewer than six rounds the range is given, at the level it has."""
+    found = sorted(r[0] / r[1] for r in rounds)
     n = len(found)
-    cut = max((k for k in range(1, n // 2 + 1) if 1 - 2 * _below(k, n) >= LEVEL), default=1)
+    levels = {k: float(1 - 2 * binom.cdf(k - 1, n, 0.5)) for k in range(1, max(n // 2, 1) + 1)}  # k-th from either end
+    cut = max((k for k, level in levels.items() if level >= LEVEL), default=1)
     middle = (found[(n - 1) // 2] + found[n // 2]) / 2
-    return Ratio(middle, found[cut - 1], found[n - cut], n, max(0.0, 1 - 2 * _below(cut, n)))
-
-
-def _below(k: int, n: int) -> float:
-    """Chance that fewer than `k` of `n` draws lie below their median."""
-    return sum(math.comb(n, i) for i in range(k)) / 2**n
+    return Ratio(middle, found[cut - 1], found[n - cut], n, max(0.0, levels[cut]))
 
 
 class Clock:

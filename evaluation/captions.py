@@ -38,10 +38,15 @@ def rests_on(estimates: Iterable[Estimate], unit: str = "seeds", of: str = "per 
 def caption(size: Collected, what: str, estimates: Iterable[Estimate], of: str = "per test set") -> str:
     """`what` the numbers are, the setting, what they rest on (prompts `of` what), and the size's note.
 
-    A table says in its rows which runs were lost, a figure after its caption (`evaluation.figures.style.finished`).
+    A table says in its rows which runs were lost, a figure after its caption (`evaluation.figures.style.captioned`).
     """
     note = f"Note: {size.note.rstrip('.')}." if size.note else ""
     return " ".join(part for part in (what, setting(size), rests_on(estimates, size.unit, of), note) if part)
+
+
+def group_title(title: str, pair: str) -> str:
+    """What a group of a table's lines is called: by its test set, the pair told apart."""
+    return f"{title} (pair {pair})"
 
 
 def in_percent(rate: Estimate) -> str:

@@ -41,24 +41,22 @@ class Certificate:
     prompts_to_decide: int | None
 
 
-def certify(y: ArrayLike, target: float = TARGET) -> Certificate:
+def certify(y: ArrayLike) -> Certificate:
     """The certificate of a rate from y (S, P, K) in [0, 1]; NaN and errors as in `mean_interval`."""
     values = complete(y)
     rate, of, prompts = float(values.mean()), spread(values, TAIL), values.shape[1]
     seeds = seed_rates(values)
     low, high = rate_bounds(rate, of, prompts, values.size, TAIL, seeds)
-    verdict = _verdict(low, high, target)
-    needed = _prompts(rate, of, seeds, values.shape, target) if verdict == "undecided" else None
+    verdict = _verdict(low, high)
+    needed = _prompts(rate, of, seeds, values.shape) if verdict == "undecided" else None
     return Certificate(low, high, verdict, needed)
 
 
-def _verdict(low: float, high: float, target: float) -> Verdict:
-    return "holds" if low >= target else "fails" if high < target else "undecided"
+def _verdict(low: float, high: float) -> Verdict:
+    return "holds" if low >= TARGET else "fails" if high < TARGET else "undecided"
 
 
-def _prompts(
-    rate: float, of: Spread, seeds: SeedRates | None, shape: tuple[int, ...], target: float
-) -> int | None:  # fmt: skip
+def _prompts(rate: float, of: Spread, seeds: SeedRates | None, shape: tuple[int, ...]) -> int | None:
     """Smallest number of prompts above those of `shape` (S, P, K) that decides; None: none below `MOST_PROMPTS`."""
     prompts, per_prompt = shape[1], shape[0] * shape[2]
 
@@ -66,7 +64,7 @@ def _prompts(
         more = count / prompts
         then = seeds.with_prompts(more) if seeds else None
         bounds = rate_bounds(rate, of.with_prompts(more), count, count * per_prompt, TAIL, then)
-        return _verdict(*bounds, target) != "undecided"
+        return _verdict(*bounds) != "undecided"
 
     too_few, enough = prompts, 2 * prompts
     while not decides(enough):

@@ -31,7 +31,7 @@ METRICS = [
     "floored", "reasoning", "sound",
 ]  # fmt: skip
 SCORES = ["run", *KEYS, "metric", "value"]
-CURVES = ["run", "step", "response", "reward", "kl", "kl_sum", "kl_prefix", "length"]
+CURVES = ["run", "step", "response", "reward", "kl_mean", "kl_sum", "kl_prefix", "length"]
 COSTS = [
     "wall_s", "generate_s", "teacher_s", "student_s", "prompts", "tokens_generated", "student_tokens",
     "teacher_tokens", "flops", "peak_memory_bytes", "steps",
@@ -173,12 +173,12 @@ def _scores(path: Path, run: str) -> pd.DataFrame:
 
 
 def _curves(path: Path, run: str) -> pd.DataFrame:
-    """curves.jsonl with one row per step and validation response; `kl` is the mean per token."""
+    """curves.jsonl with one row per step and validation response."""
     steps = [_parsed(line, path) for line in _text(path).splitlines()]
     try:
         frames = [
-            pd.DataFrame({"run": run, "response": range(len(step["reward"])), "kl": step["kl_mean"],
-                          **{name: step[name] for name in ("step", "reward", "kl_sum", "kl_prefix", "length")}})
+            pd.DataFrame({"run": run, "response": range(len(step["reward"])),
+                          **{name: step[name] for name in CURVES if name not in ("run", "response")}})
             for step in steps
         ]  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:

@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from evaluation import measures
 from evaluation.collected import Collected, Row
 from evaluation.paired import Difference
 from evaluation.significance import resolved_sentence
@@ -74,7 +75,7 @@ def steps_resolution(size: Collected) -> str:
         for one, other in pairwise(rows):
             assert common is not None
             mine, theirs = (_by_seed(size, row, common.steps) for row in (one, other))
-            for name, column, rate in (("reward", "reward", True), ("KL", "kl", False)):
+            for name, column, rate in (("reward", "reward", True), ("KL", "kl_mean", False)):
                 both = [mine[s][column] - theirs[s][column] for s in sorted(mine.keys() & theirs.keys())]
                 if both:
                     found.setdefault(name, []).append(Difference(np.stack(both)[:, :, None], rate).resolved())
@@ -83,15 +84,15 @@ def steps_resolution(size: Collected) -> str:
 
 def _by_seed(size: Collected, row: Row, steps: int) -> dict[int, dict[str, Array]]:
     """By seed the monitor's values by column, each `(R,)`, at the last monitored step up to `steps`."""
-    blocks = {run.seed: _last(size, run.run, steps) for run in row.finished}
+    blocks = {run.seed: monitored(size, run.run, steps) for run in row.finished}
     return {
-        seed: {name: block[name].to_numpy(dtype=np.float64) for name in ("reward", "kl")}
+        seed: {name: block[name].to_numpy(dtype=np.float64) for name in ("reward", "kl_mean")}
         for seed, block in blocks.items()
         if not block.empty
     }
 
 
-def _last(size: Collected, run: str, most: float) -> pd.DataFrame:
+def monitored(size: Collected, run: str, most: float = np.inf) -> pd.DataFrame:
     """A run's responses at its last monitored step that is at most `most`, in one order; empty where there is none."""
     own = size.curves[(size.curves["run"] == run) & (size.curves["step"] <= most)]
     return own[own["step"] == own["step"].max()].sort_values("response")
@@ -100,14 +101,13 @@ def _last(size: Collected, run: str, most: float) -> pd.DataFrame:
 def _point(size: Collected, row: Row, allowed: dict[str, float]) -> Point | None:
     """The row's runs, each at the last monitored step within what it is allowed."""
     pair = size.pairs[row.pair]
-    reading = "kl" if pair.reading == "mean" else f"kl_{pair.reading}"
-    found = (_last(size, run, most) for run, most in sorted(allowed.items()))
+    found = (monitored(size, run, most) for run, most in sorted(allowed.items()))
     blocks = [block for block in found if not block.empty]
     if not blocks:
         return None
     steps = tuple(int(block["step"].iloc[0]) for block in blocks)
-    inside = (_stacked(blocks, reading) <= pair.threshold.d).astype(np.float64)
-    reward, kl = _stacked(blocks, "reward"), _stacked(blocks, "kl")
+    inside = measures.within(_stacked(blocks, f"kl_{pair.reading}"), pair.threshold.d)
+    reward, kl = _stacked(blocks, "reward"), _stacked(blocks, "kl_mean")
     return Point(steps, proportion_interval(reward), positive_interval(kl), proportion_interval(inside))
 
 

@@ -104,7 +104,7 @@ def _form(texts: list[str], numbers: str) -> str:
 
 def _row(label: str, cells: Sequence[str] | str, many: int) -> str:
     """A line; the break before it would read a `[` or `*` at its beginning as its own."""
-    label = "{}" * label.startswith(("[", "*")) + escape(label)
+    label = ("{}" if label.startswith(("[", "*")) else "") + escape(label)
     if not isinstance(cells, str):
         return " & ".join([label, *map(escape, cells)]) + r" \\"
     form = SENTENCES if len(cells) > LONG else "l"

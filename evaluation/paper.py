@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from evaluation import sources
+from evaluation import lineage
 from evaluation.captions import missing_runs
 from evaluation.collected import Collected, Pair, Row, Test, read
 from evaluation.paper_numbers import Number, Paper, PaperRow, is_papers, load
@@ -45,8 +45,8 @@ def document(paper: Paper, size: Collected) -> str:
 
 def _runs(size: Collected) -> str:
     """The line that ends the page: the runs of all its cells that are ours."""
-    ids = sources.union(row.ids for pair in size.pairs for row in size.rows(pair, "method", "reference"))
-    return f"All of ours. {sources.line(ids, 'results/tables/sources.json')}"
+    ids = lineage.union(row.ids for pair in size.pairs for row in size.rows(pair, "method", "reference"))
+    return f"All of ours. {lineage.line(ids, 'results/tables/sources.json')}"
 
 
 def _pair(paper: Paper, size: Collected, setting: str) -> Pair | None:

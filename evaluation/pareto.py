@@ -11,11 +11,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from evaluation import measures
 from evaluation.bootstrap import bootstrap_interval
 from evaluation.collected import Collected, Row
 from evaluation.statistics import Array, Estimate
 
 BOX = 2.0  # times d: where the box ends on the KL axis
+
+
+def point_of(size: Collected, row: Row, test: str) -> tuple[Estimate, Estimate] | None:
+    """KL and FAC of a row with their intervals, None where one is undefined."""
+    kl, fac = measures.divergence(size, row, test), measures.fac(size, row, test)
+    return (kl, fac) if kl and fac else None
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[int]:

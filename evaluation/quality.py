@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation import measures, sources
+from evaluation import lineage, measures
 from evaluation.captions import in_percent
 from evaluation.collect import RECORDS
 from evaluation.collected import Collected, Pair, Row, Test
 from evaluation.controls import checks
+from evaluation.equal_compute import monitored
 from evaluation.statistics import Array, Estimate, independent_difference, mean_interval, not_negative
 from evaluation.table_files import Table
 
@@ -87,7 +88,7 @@ def _undecided(tables: Sequence[Table]) -> Iterator[Finding]:
             left = [line for line in lines if line.cells.get("verdict") == "undecided"]
             if left:
                 what = f"Undecided in table {table.name}: {', '.join(line.label for line in left)}."
-                yield Finding(WARNING, group, what, sources.union(line.runs for line in left))
+                yield Finding(WARNING, group, what, lineage.union(line.runs for line in left))
 
 
 def _shares(size: Collected, where: str, rows: list[Row], test: Test, metric: str) -> Iterator[Finding]:
@@ -97,7 +98,7 @@ def _shares(size: Collected, where: str, rows: list[Row], test: Test, metric: st
         chosen = {row: found for row, found in known.items() if (found.mean > LIMITS[metric]) is beyond}
         if chosen:
             listed = ", ".join(f"{row.label} {in_percent(found)}" for row, found in chosen.items())
-            yield Finding(severity, where, f"{SAID[metric]}: {listed}.", sources.union(row.ids for row in chosen))
+            yield Finding(severity, where, f"{SAID[metric]}: {listed}.", lineage.union(row.ids for row in chosen))
 
 
 def _share(size: Collected, row: Row, test: Test, metric: str) -> Estimate | None:
@@ -126,12 +127,8 @@ def _monitored(size: Collected, name: str, pair: Pair, rows: list[Row]) -> Itera
 def last_logged(size: Collected, row: Row) -> Array | None:
     """1 where a validation response of the monitor's last row is within d, else 0: (seeds, prompts, 1)."""
     pair = size.pairs[row.pair]
-    kl = "kl" if pair.reading == "mean" else f"kl_{pair.reading}"
-    found = []
-    for run in row.finished:
-        own = size.curves[size.curves["run"] == run.run]
-        last = own[own["step"] == own["step"].max()].sort_values("response")
-        found.append(measures.within(last[kl].to_numpy(dtype=np.float64), pair.threshold.d)[:, None])
+    costs = [monitored(size, run.run)[f"kl_{pair.reading}"].to_numpy(dtype=np.float64) for run in row.finished]
+    found = [measures.within(kl, pair.threshold.d)[:, None] for kl in costs]
     whole = bool(found) and len({len(one) for one in found}) == 1 and len(found[0]) > 0
     return np.stack(found) if whole else None
 
@@ -155,9 +152,10 @@ def document(size: Collected, found: list[Finding]) -> str:
         "| severity | where | finding | runs |", "| :-- | :-- | :-- | :-- |",
     ]  # fmt: skip
     for one in found:
-        runs = ", ".join(f"`{run}`" for run in one.runs[:2]) + (f" and {len(one.runs) - 2} more" * (len(one.runs) > 2))
+        runs = ", ".join(f"`{run}`" for run in one.runs[:2])
+        runs += f" and {len(one.runs) - 2} more" if len(one.runs) > 2 else ""
         lines.append("| " + " | ".join(_cell(t) for t in (one.severity, one.where, one.what, runs)) + " |")
-    return "\n".join([*lines, "", sources.line(sorted({run.run for run in size.runs}), "tables/sources.json"), ""])
+    return "\n".join([*lines, "", lineage.line(sorted({run.run for run in size.runs}), "tables/sources.json"), ""])
 
 
 def _cell(text: str) -> str:

@@ -13,10 +13,9 @@ from statsmodels.stats.multitest import multipletests
 from evaluation import paired
 from evaluation.collected import Collected, Row
 from evaluation.pairwise import net_wins, overall
-from evaluation.statistics import p_value, smallest_resolved
+from evaluation.statistics import POWER, p_value, smallest_resolved
 
 ALPHA = 0.05
-POWER = 0.8
 Tests = dict[frozenset[str], float]  # two labels -> Holm-adjusted p-value
 
 
@@ -78,8 +77,8 @@ def resolved_sentence(found: dict[str, list[float]]) -> str:
         return ""
     return (
         f"Smallest true difference between two trained rows that this design finds with {100 * POWER:.0f} % power (5 % "
-        f"level; (t_0.975 + t_0.8) standard errors of the paired difference): {', '.join(parts)} (rates in percentage "
-        "points, KL in nats; from the neighbouring rows)."
+        f"level; (t_0.975 + t_{POWER:g}) standard errors of the paired difference): {', '.join(parts)} (rates in "
+        "percentage points, KL in nats; from the neighbouring rows)."
     )
 
 
@@ -100,7 +99,7 @@ def cost_resolution(size: Collected) -> str:
     parts = [f"{name} {_range(values, 1)} %" for name, values in found.items()]
     return (
         f"Smallest true difference between two rows that the seeds resolve with {100 * POWER:.0f} % power, as a share "
-        f"of the other row's ((t_0.975 + t_0.8) standard errors over seeds, paired): {', '.join(parts)}."
+        f"of the other row's ((t_0.975 + t_{POWER:g}) standard errors over seeds, paired): {', '.join(parts)}."
     )
 
 

@@ -29,6 +29,7 @@ from evaluation.seed_rates import SeedRates, seed_rates
 
 LEVEL = 0.95
 TAIL = 0.5 - LEVEL / 2  # outside each end of a two-sided interval
+POWER = 0.8  # chance to find a difference that is there
 Array = NDArray[np.float64]
 
 
@@ -100,7 +101,7 @@ def complete(y: ArrayLike) -> Array:
 
 
 def spread(values: Array, tail: float = TAIL) -> Spread:
-    """Of `spreads`, the one whose interval with `tail` beyond each end is widest."""
+    """Of the `spreads` of values (S, P, K), the one whose interval with `tail` beyond each end is widest."""
     return max(spreads(values), key=lambda candidate: candidate.half_width(tail))
 
 
@@ -256,13 +257,13 @@ def p_value(y: ArrayLike) -> float:
     return min(max([floor, *known]), 1.0)
 
 
-def smallest_resolved(y: ArrayLike, power: float = 0.8) -> float:
-    """Smallest true mean of a paired difference y (S, P, K) that a design of this spread finds with `power`.
+def smallest_resolved(y: ArrayLike) -> float:
+    """Smallest true mean of a paired difference y (S, P, K) that a design of this spread finds with `POWER`.
 
-    (t_0.975 + t_power) standard errors (Bloom, Evaluation Review 19, 1995); NaN with a single prompt.
+    (t_0.975 + t_POWER) standard errors (Bloom, Evaluation Review 19, 1995); NaN with a single prompt.
     """
     of = spread(complete(y))
-    return float((special.stdtrit(of.freedom, 1.0 - TAIL) + special.stdtrit(of.freedom, power)) * of.error)
+    return float((special.stdtrit(of.freedom, 1.0 - TAIL) + special.stdtrit(of.freedom, POWER)) * of.error)
 
 
 def independent_difference(a: ArrayLike, b: ArrayLike) -> Estimate:

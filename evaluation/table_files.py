@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evaluation import latex, sources
+from evaluation import latex, lineage
 from evaluation.statistics import Estimate
 from training.errors import UserError
 
@@ -88,12 +88,12 @@ class Table:
     @property
     def runs(self) -> tuple[str, ...]:
         """Ids of all runs that the table rests on."""
-        return sources.union(line.runs for _, lines in self.groups for line in lines)
+        return lineage.union(line.runs for _, lines in self.groups for line in lines)
 
     @property
     def sources(self) -> str:
         """The line that ends every form of the table."""
-        return sources.line(self.runs)
+        return lineage.line(self.runs)
 
 
 def _number(value: float, digits: int) -> str:

@@ -19,7 +19,8 @@ from typing import Any
 
 import pandas as pd
 
-from evaluation.sources import BESIDE, union
+from evaluation.captions import group_title
+from evaluation.lineage import BESIDE, union
 from evaluation.table_files import read_cells
 from training.errors import UserError, cli, nearest
 from training.json_files import read_object
@@ -100,7 +101,7 @@ def find(cell: str, tables: Path) -> Cell:
 
 def _of(group: str, title: str) -> bool:
     """Whether a group of lines is of the test set with this title; a title may begin like another one."""
-    return group == title or group.startswith(f"{title} (pair ")
+    return group == title or group.startswith(group_title(title, "").removesuffix(")"))
 
 
 def _named(tests: dict[str, str], groups: list[str]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation import sources
+from evaluation import lineage
 from evaluation.collect import Collection
 from evaluation.statistics import Array, Estimate, mean_interval
 from evaluation.table_files import Cell, Column, Line, Table, replace_folder, to_csv, to_markdown
@@ -108,7 +108,8 @@ def table(params: dict[str, Any], runs: Path) -> Table:
     shown = []
     for name, lines in groups.items():
         best = max(value for _, value in lines)
-        starred = (replace(made, label=made.label + " *" * (value == best > -np.inf)) for made, value in lines)
+        star = " *" if best > -np.inf else ""
+        starred = (replace(made, label=made.label + star) if value == best else made for made, value in lines)
         shown.append((name, tuple(starred)))
     return Table("tuning", f"{TITLE}, size {params['size']}", CAPTION, COLUMNS, tuple(shown))
 
@@ -121,8 +122,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", required=True, type=Path)
     given = parser.parse_args(argv)
     made = table(read_params(Collection, given.params).model_dump(), given.runs)
-    listed = sources.written({"tables": sources.by_row([made])})
-    replace_folder(given.out, {"tuning.csv": to_csv(made), "tuning.md": to_markdown(made), sources.BESIDE: listed})
+    listed = lineage.written({"tables": lineage.by_row([made])})
+    replace_folder(given.out, {"tuning.csv": to_csv(made), "tuning.md": to_markdown(made), lineage.BESIDE: listed})
 
 
 if __name__ == "__main__":

@@ -30,9 +30,9 @@ def code_hash(*files: str, follow: bool = True) -> str:
     return short_hash(sorted(_digest(path) for path in seen))
 
 
-def short_hash(value: Any, length: int = 8) -> str:
+def short_hash(value: Any) -> str:
     """Hash of a JSON value, independent of key order."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:length]
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
 @cache

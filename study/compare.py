@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from safetensors import deserialize
 
 from evaluation.table_files import read_cells
 from study.provenance import CLOCKS, content_hash
@@ -148,9 +149,9 @@ def _scores(one: Path, other: Path) -> str | None:
 
 
 def _weights(one: Path, other: Path) -> str | None:
-    """The first tensor that differs, with the largest difference where its numbers are float32."""
+    """The first tensor by name that differs, with the largest difference where its numbers are float32."""
     left, right = _tensors(one), _tensors(other)
-    for name in dict.fromkeys([*left, *right]):
+    for name in sorted(left.keys() | right.keys()):
         if left.get(name) != right.get(name):
             if name not in left or name not in right or left[name][0] != right[name][0]:
                 return f"{name}: of other kind or missing"
@@ -162,12 +163,8 @@ def _weights(one: Path, other: Path) -> str | None:
 
 
 def _tensors(path: Path) -> dict[str, tuple[str, bytes]]:
-    """Type and bytes of every tensor of a safetensors file (8 bytes length, JSON header, data)."""
-    raw = path.read_bytes()
-    start = 8 + int.from_bytes(raw[:8], "little")
-    header = {name: meta for name, meta in json.loads(raw[8:start]).items() if name != "__metadata__"}
-    spans = {name: (meta["dtype"], meta["data_offsets"]) for name, meta in header.items()}
-    return {name: (kind, raw[start + a : start + b]) for name, (kind, (a, b)) in spans.items()}
+    """Type and bytes of every tensor of a safetensors file, in no order."""
+    return {name: (tensor["dtype"], tensor["data"]) for name, tensor in deserialize(path.read_bytes())}
 
 
 def _cells(one: Path, other: Path) -> str | None:

@@ -95,7 +95,7 @@ def _pretrained(name: str) -> Facts:
     known = _published(name)
     if not _reachable():
         found = _read(name, known)
-        return replace(found, trouble=_offline(name, found))
+        return replace(found, trouble=_offline(found))
     return _read(name, _asked(name, known))
 
 
@@ -120,7 +120,7 @@ def _reachable() -> bool:
         return False
 
 
-def _offline(name: str, found: Facts) -> str:
+def _offline(found: Facts) -> str:
     left = "its licence and gate" if found.vocabulary else "its files, licence and gate"
     return f"{endpoint()} is out of reach: {left} could not be checked"
 

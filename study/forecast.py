@@ -16,14 +16,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from study.machine import machine
 from study.plan import make_plan
 from training.errors import UserError, cli
 from training.json_files import read_object
+from training.yaml_files import read_yaml
 
-DURATIONS = Path(__file__).with_name("durations.yaml")
+DURATIONS: dict[str, Any] = read_yaml(Path(__file__).with_name("durations.yaml"))
 TARGETS = ("results/tables", "runs")
 Seconds = dict[str, tuple[float, str]]  # by rule: of one job, and where that is from
 
@@ -34,11 +33,11 @@ def jobs(text: str) -> dict[str, int]:
     return {name: int(count) for name, count in (line.split() for line in table[1].splitlines())} if table else {}
 
 
-def dry_run(size: str, data_root: str | None) -> dict[str, int]:
-    """What Snakemake would run for a size; `UserError` with its own words where it refuses."""
+def dry_run(size: str, data_root: str | None = None, cwd: Path | None = None) -> dict[str, int]:
+    """What Snakemake would run for a size, here or in the tree `cwd`; `UserError` in its own words where it refuses."""
     config = [f"size={size}", *([f"data_root={data_root}"] if data_root else [])]
     command = [sys.executable, "-m", "snakemake", "--cores", "all", "--dry-run", "--nolock", "--config", *config, "--"]
-    done = subprocess.run([*command, *TARGETS], capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, *TARGETS], cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(f"Snakemake cannot plan size {size}: {cause(done.stderr + done.stdout)}")
     return jobs(done.stdout)
@@ -53,8 +52,7 @@ def cause(said: str) -> str:
 
 def seconds(size: str, runs: list[str], results: Path) -> Seconds:
     """Seconds of one job by rule, as far as measured."""
-    known = yaml.safe_load(DURATIONS.read_text(encoding="utf-8"))
-    stated = {**known["shared"], **known["sizes"].get(size, {})}
+    stated = DURATIONS["shared"] | DURATIONS["sizes"].get(size, {})
     found = {rule: (float(value), "stated in study/durations.yaml") for rule, value in stated.items()}
     walls = [done[1]["wall_s"] for run in runs if (done := finished(results / "runs" / run))]
     if walls:

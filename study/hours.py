@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-import yaml
-
 from study.config import Pair, Size
 from study.estimates import HOUR, Device, fine_tuning_s, generate_s, score_s, update_s
 from study.facts import Facts
@@ -41,8 +39,7 @@ class Clock:
 
 def clock(size: str, device: Device, here: bool) -> Clock:
     """The clock for `config/<size>.yaml`; timings are those of CPUs, so that no card is reckoned by them."""
-    known = yaml.safe_load(DURATIONS.read_text(encoding="utf-8"))["sizes"] if device.cores else {}
-    return Clock(device, here, known.get(size, {}))
+    return Clock(device, here, DURATIONS["sizes"].get(size, {}) if device.cores else {})
 
 
 def counted(size: Size, pair: str) -> TrainSettings:

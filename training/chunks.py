@@ -40,11 +40,11 @@ class Output(NamedTuple):
         return self._replace(hidden=self.hidden[index])
 
     def buffer(self, rows: int) -> Tensor:
-        """Room for the logits of so many tokens."""
+        """Room `(rows, V)` for the logits of so many tokens, in the type of the hidden states."""
         return self.hidden.new_empty(rows, len(self.weight))
 
     def logits(self, rows: slice, buffer: Tensor) -> Tensor:
-        """Logits of some rows, in the buffer."""
+        """Logits `(n, V)` of the n tokens `rows`, in the first rows of the buffer."""
         hidden, into = self.hidden[rows], buffer[: rows.stop - rows.start]
         if self.bias is None:
             return torch.mm(hidden, self.weight.T, out=into)
@@ -167,7 +167,7 @@ class _Total:
         return tuple(found.values)
 
     def gradients(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Of hidden states, weight and bias, in the types of these."""
+        """Of hidden states `(N, H)`, weight `(V, H)` and bias `(V,)`, in the types of these."""
         dtype = self.pi.weight.dtype
         return self.hidden, self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype)
 

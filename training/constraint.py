@@ -25,5 +25,5 @@ def response_costs(kl: Tensor, mask: Tensor) -> dict[str, Tensor]:
 
 
 def satisfied(cost: Tensor, threshold: float) -> Tensor:
-    """Truth of `cost <= d` for each response."""
+    """Truth `(B,)` of `cost <= threshold` for each response; cost `(B,)` and threshold in nats, of one reading."""
     return cost <= threshold

@@ -35,13 +35,16 @@ def log_policy(logits: Tensor, width: int | None = None) -> Tensor:
 
 
 def with_floor(log_mu: Tensor) -> Tensor:
-    """The teacher mixed with the uniform distribution: `log((1 - FLOOR) mu + FLOOR / V)`, always finite."""
+    """The teacher `(N, V)` mixed with the uniform distribution: `log((1 - FLOOR) mu + FLOOR / V)`, always finite."""
     uniform = math.log(FLOOR) - math.log(log_mu.shape[-1])
     return torch.logaddexp(log_mu + math.log1p(-FLOOR), log_mu.new_full((), uniform))
 
 
 def at_floor(log_mu: Tensor, width: int) -> Tensor:
-    """Where the floor is at least half of the floored teacher's probability: `mu' <= 2 FLOOR / V`, V = `width`."""
+    """Where the floor is at least half of the floored teacher's probability: `mu' <= 2 FLOOR / V`, V = `width`.
+
+    In the shape of `log_mu`: `(N, V)`, or `(B, T)` of the sampled tokens alone.
+    """
     return log_mu <= math.log(2 * FLOOR) - math.log(width)
 
 
@@ -52,12 +55,12 @@ def _relative(log_p: Tensor, log_q: Tensor) -> Tensor:
 
 
 def reverse_kl(log_pi: Tensor, log_mu: Tensor) -> Tensor:
-    """Integrand of `KL(pi || mu)`, the paper's divergence (section 1 of the method notes)."""
+    """Integrand `(N, V)` of `KL(pi || mu)` in nats, the paper's divergence (arXiv 2509.22921)."""
     return _relative(log_pi, log_mu)
 
 
 def forward_kl(log_pi: Tensor, log_mu: Tensor) -> Tensor:
-    """Integrand of `KL(mu || pi)`. Infinite where the policy excludes what the teacher allows."""
+    """Integrand `(N, V)` of `KL(mu || pi)` in nats. Infinite where the policy excludes what the teacher allows."""
     return _relative(log_mu, log_pi)
 
 

@@ -12,7 +12,10 @@ from training.settings import TrainSettings
 
 
 def micro_batches(rollouts: Rollouts, settings: TrainSettings) -> Iterator[tuple[Tensor | slice, Rollouts]]:
-    """Rows of each micro-batch and their rollouts; all rows once, a question's rows together and in order."""
+    """Rows of each micro-batch, a slice or indices `(n,)`, and their rollouts.
+
+    All rows once, a question's rows together and in order.
+    """
     rows = rollouts.size
     if settings.micro_tokens is not None:
         for index in packed(rollouts, settings.samples, settings.micro_tokens):
@@ -25,7 +28,7 @@ def micro_batches(rollouts: Rollouts, settings: TrainSettings) -> Iterator[tuple
 
 
 def packed(rollouts: Rollouts, samples: int, budget: int) -> Iterator[Tensor]:
-    """Rows of micro-batches of at most `budget` padded tokens, `rows x (longest prompt + longest response)`.
+    """Row indices `(n,)` of micro-batches of at most `budget` padded tokens: n x (longest prompt + longest response).
 
     Groups of `samples` rows are taken from the longest to the shortest, so that those of like length are together and
     little of a micro-batch is padding. A group beyond the budget goes alone.

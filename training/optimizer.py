@@ -15,7 +15,10 @@ from torch.nn import Parameter
 
 
 class AdamW(torch.optim.AdamW):
-    """`torch.optim.AdamW` on the parameters or, where they are of lower precision, on float32 copies of them."""
+    """`torch.optim.AdamW` on the parameters or, where they are of lower precision, on float32 copies of them.
+
+    Loshchilov and Hutter, arXiv 1711.05101; float32 master copies: Micikevicius et al., arXiv 1710.03740.
+    """
 
     def __init__(self, parameters: Iterable[Parameter], lr: float, weight_decay: float) -> None:
         self.weights = list(parameters)

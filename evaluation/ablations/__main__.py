@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from evaluation import sources
+from evaluation import lineage
 from evaluation.ablations.differences import differences_table
 from evaluation.ablations.figure import draw
 from evaluation.ablations.points import Ablation
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
     makers = (ablation_table, differences_table, ranges_table)
     tables = [made for maker in makers if (made := maker(size, ablation))]
     drawn = draw(size, ablation)
-    replace_folder(given.out, {**files(tables), sources.BESIDE: sources.of_tables(size, tables)})
+    replace_folder(given.out, {**files(tables), lineage.BESIDE: lineage.of_tables(size, tables)})
     save(drawn, given.out)
     save_captions([drawn], given.out)
 

@@ -7,7 +7,7 @@ from evaluation.ablations.points import Ablation, Axis, Point
 from evaluation.ablations.table import groups_by_axis
 from evaluation.captions import missing_runs
 from evaluation.collected import Collected, Test
-from evaluation.sources import union
+from evaluation.lineage import union
 from evaluation.table_files import Cell, Column, Line, Table
 from evaluation.tables.layout import INTERVALS, table
 

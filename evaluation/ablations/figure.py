@@ -8,9 +8,9 @@ from evaluation.ablations.points import Ablation, Axis, axes_of
 from evaluation.ablations.table import cells
 from evaluation.captions import caption, missing_runs
 from evaluation.certify import TARGET
-from evaluation.collected import Collected, Pair, Test
+from evaluation.collected import Collected, Test
 from evaluation.figures import style
-from evaluation.figures.style import Drawn, error_bars, finish, grid, shown_runs
+from evaluation.figures.style import Drawn, error_bars, grid, laid_out, shown_runs
 from evaluation.statistics import Estimate
 
 PANELS = (("fac", "FAC %"), ("cs", "CS, own d %"), ("kl", "mean KL per token (nats)"), ("length", "length (tokens)"))
@@ -35,7 +35,7 @@ def draw(size: Collected, ablation: Ablation) -> Drawn:
         for place, test in enumerate(content.tests):
             shown += _test_set(panels, size, axis, test, place, len(content.tests))
             tests.add(test.title)
-        _finish_panels(panels, axis, content, f"{axis.label}, pair {pair}" if len(size.pairs) > 1 else axis.label)
+        _finish_panels(panels, axis, f"{axis.label}, pair {pair}" if len(size.pairs) > 1 else axis.label)
     for column in axes.T:
         low, high = min(a.get_ylim()[0] for a in column), max(a.get_ylim()[1] for a in column)
         for panel in column:
@@ -48,7 +48,7 @@ def draw(size: Collected, ablation: Ablation) -> Drawn:
         for _, axis in lines for p in axis.points if not p.row.complete
     ]  # fmt: skip
     text = caption(size, f"{WHAT} Runs are missing: {', '.join(gaps)}." if gaps else WHAT, shown)
-    drawn = finish(figure, axes, ablation.title, text, len(tests))
+    drawn = laid_out(figure, axes, ablation.title, text, len(tests))
     return Drawn(ablation.name, ablation.title, text, drawn, shown_runs(size, "method"))
 
 
@@ -72,7 +72,7 @@ def _test_set(panels: Any, size: Collected, axis: Axis, test: Test, place: int, 
     return shown
 
 
-def _finish_panels(panels: Any, axis: Axis, pair: Pair, name: str) -> None:
+def _finish_panels(panels: Any, axis: Axis, name: str) -> None:
     """Ticks, names, the target of CS and the d of every point."""
     for panel, (key, title) in zip(panels, PANELS, strict=True):
         panel.set(title=title, xlabel=f"{axis.setting} ({name})", xlim=(-0.5, len(axis.points) - 0.5))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from evaluation.ablations.points import Ablation, Axis, axes_of
 from evaluation.ablations.width import RULES, SLACK, Rule, width
+from evaluation.captions import group_title
 from evaluation.certify import TARGET
 from evaluation.collected import Collected, Test
-from evaluation.sources import union
+from evaluation.lineage import union
 from evaluation.table_files import Cell, Column, Line, Table
 from evaluation.tables.layout import Group, table
 
@@ -38,7 +39,7 @@ def ranges_table(size: Collected, ablation: Ablation) -> Table | None:
         for test in content.tests:
             asked = [(axis, rivals, rule) for axis in axes for rivals in _rivals(axis, axes) for rule in RULES]
             lines = [line for axis, rivals, rule in asked if (line := _line(size, rivals, axis, test, rule))]
-            groups.append((f"{test.title} (pair {pair})", tuple(lines)))
+            groups.append((group_title(test.title, pair), tuple(lines)))
     if not any(lines for _, lines in groups):
         return None
     return table(size, f"{ablation.name}_range", f"Working ranges: {ablation.title}", WHAT, COLUMNS, groups)

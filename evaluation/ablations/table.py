@@ -7,7 +7,7 @@ from itertools import product
 
 from evaluation import measures
 from evaluation.ablations.points import Ablation, Axis, Point, axes_of
-from evaluation.captions import missing_runs
+from evaluation.captions import group_title, missing_runs
 from evaluation.collected import Collected, Test
 from evaluation.statistics import mean_interval, not_negative, proportion_interval
 from evaluation.table_files import Cell, Column, Line, Table
@@ -30,7 +30,7 @@ def ablation_table(size: Collected, ablation: Ablation) -> Table:
 def groups_by_axis(size: Collected, ablation: Ablation, lines: Callable[[Axis, Test], list[Line]]) -> list[Group]:
     """One group per pair, test set and method, with the lines of that axis."""
     return [
-        (f"{test.title} (pair {pair}), {axis.label}", tuple(lines(axis, test)))
+        (f"{group_title(test.title, pair)}, {axis.label}", tuple(lines(axis, test)))
         for pair, content in size.pairs.items()
         for test, axis in product(content.tests, axes_of(size, ablation, pair))
     ]

@@ -24,6 +24,7 @@ from evaluation.ablations.points import Axis, Point
 from evaluation.bootstrap import bootstrap_interval
 from evaluation.certify import TARGET
 from evaluation.collected import Collected
+from evaluation.measures import within
 from evaluation.statistics import Array, Estimate
 
 SLACK = 0.02
@@ -82,7 +83,7 @@ def _scores(
     scores = [common(p, "correct") for p in points]
     for limit in own:
         costs = [common(p, f"kl_{limit.reading}") for p in points]
-        scores += [(cost <= limit.d).astype(np.float64) if rule == "most" else -cost for cost in costs]
+        scores += [within(cost, limit.d) if rule == "most" else -cost for cost in costs]
     levels = [TARGET if rule == "most" else -limit.d for limit in own]
     return scores, np.array(levels)
 

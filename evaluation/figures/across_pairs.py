@@ -8,7 +8,7 @@ from evaluation import measures
 from evaluation.captions import caption, row_label
 from evaluation.certify import TARGET
 from evaluation.collected import Collected, Row, Test
-from evaluation.figures.style import D_LINE, Drawn, Look, error_bars, finished, grid, looks
+from evaluation.figures.style import D_LINE, Drawn, Look, captioned, error_bars, grid, looks
 from evaluation.statistics import Array, Estimate, proportion_interval
 
 TITLE = "Over pairs of models"
@@ -36,7 +36,7 @@ def draw(whole: Collected) -> Drawn:
                 axis.axvline(100 * TARGET, **D_LINE)
         line[0].set_yticks(range(len(rows)), [row_label(row) for row in rows])
         line[0].set_ylim(len(rows) - 0.5, -0.5)
-    return finished(whole, "across_pairs", TITLE, figure, axes, caption(whole, WHAT, shown), "method", "reference")
+    return captioned(whole, "across_pairs", TITLE, figure, axes, caption(whole, WHAT, shown), "method", "reference")
 
 
 def _values(whole: Collected, row: Row, test: Test, metric: str) -> Array | None:

@@ -9,12 +9,13 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evaluation.captions import row_label, setting
+from evaluation.captions import caption, row_label, setting
 from evaluation.collected import Collected, Row, counts
-from evaluation.figures.style import Drawn, about_d, finished, fold, grid, looks, mark_level
+from evaluation.figures.style import Drawn, about_d, captioned, fold, grid, looks, mark_level
+from evaluation.measures import within
 
 TITLE = "Training curves"
-PANELS = (("reward", "reward (share correct)"), ("kl", "mean KL per token (nats)"), ("satisfied", "satisfied %"))
+PANELS = (("reward", "reward (share correct)"), ("kl_mean", "mean KL per token (nats)"), ("satisfied", "satisfied %"))
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def draw(size: Collected) -> Drawn:
     """A row of three panels per pair: mean over seeds, band from the lowest to the highest seed."""
     drawn = panels(size, "step", lambda row: 1.0)
     text = _caption(size, drawn.seeds, drawn.responses)
-    return finished(size, "curves", TITLE, drawn.figure, drawn.axes, text, "method", entries=len(drawn.labels))
+    return captioned(size, "curves", TITLE, drawn.figure, drawn.axes, text, "method", entries=len(drawn.labels))
 
 
 def panels(size: Collected, over: str, per_step: Callable[[Row], float | None]) -> Panels:
@@ -69,23 +70,23 @@ def panels(size: Collected, over: str, per_step: Callable[[Row], float | None]) 
 
 
 def by_seed(size: Collected, row: Row) -> pd.DataFrame:
-    """Means over the validation responses per (seed, step): reward, kl, satisfied %, and how many responses."""
+    """Means over the validation responses per (seed, step): reward, mean KL, satisfied %, and how many responses."""
     pair = size.pairs[row.pair]
-    kl = "kl" if pair.reading == "mean" else f"kl_{pair.reading}"
     seed_of = {run.run: run.seed for run in row.finished}
     own = size.curves[size.curves["run"].isin(seed_of.keys())]
-    own = own.assign(seed=own["run"].map(seed_of), satisfied=100.0 * (own[kl] <= pair.threshold.d))
-    means = own.groupby(["seed", "step"])[["reward", "kl", "satisfied"]].mean()
+    inside = within(own[f"kl_{pair.reading}"].to_numpy(), pair.threshold.d)
+    own = own.assign(seed=own["run"].map(seed_of), satisfied=100.0 * inside)
+    means = own.groupby(["seed", "step"])[["reward", "kl_mean", "satisfied"]].mean()
     return means.assign(responses=own.groupby(["seed", "step"]).size()).reset_index()
 
 
 def _caption(size: Collected, seeds: set[int], responses: set[int]) -> str:
     if not seeds:
         return f"No training curve was recorded. {setting(size)}"
-    note = f" Note: {size.note.rstrip('.')}." if size.note else ""
-    return (
+    what = (
         "Means over fixed validation prompts, one sampled response each, by the training monitor; satisfied: the "
         f"response's KL, in the pair's reading, is at most d. {about_d(size)}Line: mean over seeds; band: lowest to "
         "highest seed. "
-        f"n = {counts(responses)} responses per point; seeds: {counts(seeds)}. {setting(size)}{note}"
+        f"n = {counts(responses)} responses per point; seeds: {counts(seeds)}."
     )
+    return caption(size, what, ())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from evaluation.captions import setting
+from evaluation.captions import caption, setting
 from evaluation.collected import Collected, Row, counts
 from evaluation.equal_compute import flops_per_step, limits
 from evaluation.figures.curves import panels
-from evaluation.figures.style import D_LINE, Drawn, about_d, finished
+from evaluation.figures.style import D_LINE, Drawn, about_d, captioned
 
 TITLE = "Training curves at equal compute"
 
@@ -22,7 +22,7 @@ def draw(size: Collected) -> Drawn:
             for axis in line:
                 axis.axvline(common.flops / 1e12, **{**D_LINE, "linestyle": ":"})
     text = _caption(size, drawn.seeds, drawn.responses)
-    return finished(size, "equal_compute", TITLE, drawn.figure, drawn.axes, text, "method", entries=len(drawn.labels))
+    return captioned(size, "equal_compute", TITLE, drawn.figure, drawn.axes, text, "method", entries=len(drawn.labels))
 
 
 def _per_step(size: Collected, row: Row) -> float | None:
@@ -35,10 +35,9 @@ def _per_step(size: Collected, row: Row) -> float | None:
 def _caption(size: Collected, seeds: set[int], responses: set[int]) -> str:
     if not seeds:
         return f"No training curve with a cost was recorded. {setting(size)}"
-    note = f" Note: {size.note.rstrip('.')}." if size.note else ""
-    return (
+    what = (
         "The training curves over the operations spent (student and teacher, generation included). Dotted: the "
         f"largest budget that every run reached, where the methods are compared. {about_d(size)}Line: mean over seeds; "
-        f"band: lowest to highest seed. n = {counts(responses)} responses per point; seeds: {counts(seeds)}. "
-        f"{setting(size)}{note}"
+        f"band: lowest to highest seed. n = {counts(responses)} responses per point; seeds: {counts(seeds)}."
     )
+    return caption(size, what, ())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from evaluation.captions import caption, row_label
 from evaluation.collected import Collected, Pair, Row, Test
-from evaluation.figures.style import Drawn, Look, finished, grid, looks, mark_threshold
+from evaluation.figures.style import Drawn, Look, captioned, error_bars, grid, looks, mark_threshold, name_panels
 from evaluation.measures import satisfaction
 from evaluation.statistics import Estimate
 
@@ -26,19 +28,19 @@ def draw(size: Collected) -> Drawn:
     figure, axes = grid(size, max(len(pair.tests) for pair in size.pairs.values()))
     shown: list[Estimate] = []
     labels: set[str] = set()
+    left_out = {run.run for run in size.runs if (run.kind, run.method) == ("reference", "teacher")}
     for line, (name, pair) in zip(axes, size.pairs.items(), strict=True):
-        rows = [row for row in size.rows(name, "method", "reference") if row.method != "teacher"]
-        look = looks(size.rows(name, "method", "reference"))
+        every = size.rows(name, "method", "reference")
+        rows, look = [row for row in every if row.method != "teacher"], looks(every)
         for axis, test in zip(line, pair.tests, strict=False):
             points = _panel(axis, size, rows, test, look)
             _label(axis, pair, test)
             shown += points.values()
             labels |= points.keys()
-        for unused in line[len(pair.tests) :]:
-            unused.set_axis_off()
-        line[0].set_ylabel("% of responses" if len(size.pairs) == 1 else f"% of responses, pair {name}")
+    name_panels(axes, size, "% of responses")
     text, kinds = caption(size, WHAT, shown), ("method", "reference")
-    return finished(size, "kl_distribution", TITLE, figure, axes, text, *kinds, entries=len(labels))
+    found = captioned(size, "kl_distribution", TITLE, figure, axes, text, *kinds, entries=len(labels))
+    return replace(found, runs=tuple(run for run in found.runs if run not in left_out))
 
 
 def _panel(axis: Axes, size: Collected, rows: list[Row], test: Test, look: dict[str, Look]) -> dict[str, Estimate]:
@@ -54,9 +56,10 @@ def _panel(axis: Axes, size: Collected, rows: list[Row], test: Test, look: dict[
         axis.step(
             ordered, share, where="post", color=style.colour, linestyle=style.line, linewidth=1.5, label=row_label(row)
         )
-        bars = [[100 * (rate.mean - rate.low)], [100 * (rate.high - rate.mean)]]
-        axis.errorbar(pair.threshold.d, 100 * rate.mean, yerr=bars, color=style.colour, marker=style.marker,
-                      markersize=6, markeredgecolor="white", markeredgewidth=0.6, elinewidth=1.3, zorder=3)  # fmt: skip
+        axis.errorbar(
+            pair.threshold.d, 100 * rate.mean, yerr=error_bars(rate, 100), color=style.colour, marker=style.marker,
+            markersize=6, markeredgecolor="white", markeredgewidth=0.6, elinewidth=1.3, zorder=3,
+        )  # fmt: skip
         drawn[row_label(row)] = rate
     return drawn
 

@@ -7,9 +7,8 @@ from matplotlib.axes import Axes
 from evaluation.captions import caption
 from evaluation.collected import Collected, Test
 from evaluation.figures.score_vs_kl import panels
-from evaluation.figures.style import Drawn, about_d, finished
-from evaluation.pareto import front
-from evaluation.tables.pareto import point_of
+from evaluation.figures.style import Drawn, about_d, captioned
+from evaluation.pareto import front, point_of
 
 TITLE = "Pareto fronts"
 WHAT = (
@@ -26,12 +25,12 @@ def draw(size: Collected) -> Drawn:
         for axis, test in zip(line, pair.tests, strict=False):  # the panels share their scale, known only now
             _front(axis, size, name, test)
     text = caption(size, WHAT.format(d=about_d(size)), shown)
-    return finished(size, "pareto", TITLE, figure, axes, text, "method", entries=labels)
+    return captioned(size, "pareto", TITLE, figure, axes, text, "method", entries=labels)
 
 
 def _front(axis: Axes, size: Collected, pair: str, test: Test) -> None:
     """The front as steps, from the bottom of the panel to its right edge."""
-    found = [point for row in size.rows(pair, "method") if (point := point_of(size, row, test))]
+    found = [point for row in size.rows(pair, "method") if (point := point_of(size, row, test.name))]
     values = [(kl.mean, 100.0 * fac.mean) for kl, fac in found]
     kept = [values[i] for i in front(values)]
     if not kept:

@@ -14,12 +14,13 @@ from evaluation.figures.style import (
     Drawn,
     Look,
     about_d,
+    captioned,
     error_bars,
-    finished,
     fold,
     grid,
     looks,
     mark_threshold,
+    name_panels,
 )
 from evaluation.statistics import Estimate
 
@@ -35,7 +36,7 @@ def draw(size: Collected) -> Drawn:
     kinds = ("method", "reference")
     figure, axes, shown, labels = panels(size, *kinds)
     text = caption(size, WHAT.format(d=about_d(size)), shown)
-    return finished(size, "score_vs_kl", TITLE, figure, axes, text, *kinds, entries=labels)
+    return captioned(size, "score_vs_kl", TITLE, figure, axes, text, *kinds, entries=labels)
 
 
 def panels(size: Collected, *kinds: str) -> tuple[Figure, Any, list[Estimate], int]:
@@ -55,9 +56,7 @@ def panels(size: Collected, *kinds: str) -> tuple[Figure, Any, list[Estimate], i
                 mark_threshold(axis, pair.d_per_token)
             shown += drawn.values()
             labels |= drawn.keys()
-        for unused in line[len(pair.tests) :]:
-            unused.set_axis_off()
-        line[0].set_ylabel(f"FAC %, pair {name}" if len(size.pairs) > 1 else "FAC %")
+    name_panels(axes, size, "FAC %")
     return figure, axes, shown, len(labels)
 
 

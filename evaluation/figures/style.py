@@ -23,7 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from evaluation import sources
+from evaluation import lineage
 from evaluation.captions import lost
 from evaluation.collected import Collected, Row
 from evaluation.statistics import Estimate
@@ -85,7 +85,7 @@ class Drawn:
     @property
     def sources(self) -> str:
         """The line that ends the figure."""
-        return sources.line(self.runs, CAPTIONS)
+        return lineage.line(self.runs, CAPTIONS)
 
 
 def use_style() -> None:
@@ -112,7 +112,7 @@ def use_style() -> None:
 
 def shown_runs(size: Collected, *kinds: str) -> tuple[str, ...]:
     """Ids of the runs behind the rows of these kinds, as far as they finished."""
-    return sources.union(row.ids for pair in size.pairs for row in size.rows(pair, *kinds) if row.finished)
+    return lineage.union(row.ids for pair in size.pairs for row in size.rows(pair, *kinds) if row.finished)
 
 
 def looks(rows: Sequence[Row]) -> dict[str, Look]:
@@ -153,6 +153,15 @@ def grid(
         rows, columns, figsize=(PANEL * columns, height * rows), sharey="row" if sharey else False, squeeze=False
     )
     return figure, axes
+
+
+def name_panels(axes: Any, size: Collected, label: str) -> None:
+    """Each pair's panels: `label` and, of several pairs, its name at the left; none beyond its last test set."""
+    for line, (name, pair) in zip(axes, size.pairs.items(), strict=True):
+        for unused in line[len(pair.tests) :]:
+            unused.set_axis_off()
+        parts = (label, f"pair {name}" if len(size.pairs) > 1 else "")
+        line[0].set_ylabel(", ".join(part for part in parts if part))
 
 
 def error_bars(estimate: Estimate, scale: float = 1.0) -> list[list[float]] | None:
@@ -199,7 +208,7 @@ def fold(axis: Axes, which: Literal["x", "y"], d: float) -> None:
         (axis.set_xlim if which == "x" else axis.set_ylim)(max(low, -0.2 * d), 1.3 * high)
 
 
-def finish(figure: Figure, axes: Any, title: str, caption: str, entries: int = 0) -> Figure:
+def laid_out(figure: Figure, axes: Any, title: str, caption: str, entries: int = 0) -> Figure:
     """Title above; a shared legend (if `entries` > 0) and the caption below, outside the panels.
 
     Below the caption there is room for one line, which `save` fills with the names of the runs.
@@ -222,13 +231,13 @@ def finish(figure: Figure, axes: Any, title: str, caption: str, entries: int = 0
     return figure
 
 
-def finished(
+def captioned(
     size: Collected, name: str, title: str, figure: Figure, axes: Any, text: str, *kinds: str, entries: int = 0
 ) -> Drawn:
     """The figure of a size's rows of these kinds: its caption `text` ends with the rows that lost runs, if any did."""
     absent = dict.fromkeys(lost(row for pair in size.pairs for row in size.rows(pair, *kinds)))
     text += f" Runs are missing: {', '.join(absent)}." if absent else ""
-    return Drawn(name, title, text, finish(figure, axes, title, text, entries), shown_runs(size, *kinds))
+    return Drawn(name, title, text, laid_out(figure, axes, title, text, entries), shown_runs(size, *kinds))
 
 
 def _legend_entries(axes: Any) -> tuple[list[Any], list[str]]:

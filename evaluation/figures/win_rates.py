@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from evaluation.captions import caption, row_label
 from evaluation.collected import Collected, Row, Test
-from evaluation.figures.style import Drawn, error_bars, finished, grid, looks
+from evaluation.figures.style import Drawn, captioned, error_bars, grid, looks, name_panels
 from evaluation.pairwise import judge_name, overall
 from evaluation.statistics import Estimate
 
@@ -29,14 +29,11 @@ def draw(size: Collected) -> Drawn:
         for axis, test in zip(line, pair.tests, strict=False):
             shown += _panel(axis, size, rows, test)
             axis.set(title=test.title, xlabel="% of comparisons", xlim=(-3, 103))
-        for unused in line[len(pair.tests) :]:
-            unused.set_axis_off()
         line[0].set_yticks(range(len(rows)), [row_label(row) for row in rows])
         line[0].set_ylim(len(rows) - 0.5, -0.5)
-        if len(size.pairs) > 1:
-            line[0].set_ylabel(f"pair {name}")
+    name_panels(axes, size, "")
     text = caption(size, WHAT.format(judge=judge_name(size)), shown)
-    return finished(size, "win_rates", TITLE, figure, axes, text, "method", "reference")
+    return captioned(size, "win_rates", TITLE, figure, axes, text, "method", "reference")
 
 
 def _panel(axis: Axes, size: Collected, rows: list[Row], test: Test) -> list[Estimate]:

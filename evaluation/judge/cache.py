@@ -29,7 +29,6 @@ class Cache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.damaged = 0
 
     def path(self, key: str) -> Path:
         """The file of an entry."""
@@ -45,7 +44,6 @@ class Cache:
             return None
         except (ValueError, KeyError, TypeError):  # no UTF-8, no JSON, no entry
             pass
-        self.damaged += 1
         print(f"{self.path(key)} is damaged; this verdict is asked for again", flush=True)
         return None
 

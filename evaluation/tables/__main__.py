@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from evaluation import sources
+from evaluation import lineage
 from evaluation.collected import Collected, read
 from evaluation.controls import controls_table
 from evaluation.quality import document, findings
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> None:
     given = parser.parse_args(argv)
     size = read(given.collected)
     made = all_tables(size, given.theory)
-    replace_folder(given.out, {**files(made), sources.BESIDE: sources.of_tables(size, made)})
+    replace_folder(given.out, {**files(made), lineage.BESIDE: lineage.of_tables(size, made)})
     if given.quality:
         given.quality.write_text(document(size, findings(size, made)), encoding="utf-8", newline="\n")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from evaluation import paired
-from evaluation.captions import row_label
+from evaluation.captions import group_title, row_label
 from evaluation.collected import Collected, Row, Test
 from evaluation.pairwise import win_rate_gap
 from evaluation.significance import resolution
@@ -42,7 +42,7 @@ def differences_table(size: Collected) -> Table:
         for test in content.tests:
             lines = [_line(size, base, other, test, "CMDP") for other in others if base]
             lines += [_line(size, ours, theirs, test, ours.label) for ours, theirs in _parity(size, pair)]
-            groups.append((f"{test.title} (pair {pair})", tuple(lines)))
+            groups.append((group_title(test.title, pair), tuple(lines)))
     what = f"{WHAT} {resolution(size)}"
     return table(size, "differences", "CMDP against every other row", what, COLUMNS, groups)
 

@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from evaluation.bootstrap import bootstrap_interval
+from evaluation.captions import group_title
 from evaluation.collected import Collected, Row, Test
 from evaluation.domains import ratio_interval
 from evaluation.pairwise import meetings, opponents, overall, verified_signs
@@ -128,7 +129,7 @@ def _agreement(size: Collected) -> Table:
         for test in content.tests:
             seen = {judge: outcomes(size, pair, test.name, judge) for judge in [*size.verdicts.judges, VERIFIER]}
             lines = tuple(Line(f"{a} and {b}", agreement(seen[a], seen[b])) for a, b in combinations(seen, 2))
-            groups.append((f"{test.title} (pair {pair})", lines))
+            groups.append((group_title(test.title, pair), lines))
     return table(size, "judge_agreement", "Agreement of judges", AGREE, AGREEMENT, groups)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from evaluation import sources
-from evaluation.captions import caption, row_label
+from evaluation import lineage
+from evaluation.captions import caption, group_title, row_label
 from evaluation.collected import Collected, Row, Test
 from evaluation.statistics import Estimate
 from evaluation.table_files import Cell, Column, Line, Table
@@ -32,13 +32,13 @@ def row_line(
     row: Row, cells: dict[str, Cell], gap: str = "", marks: dict[str, str] | None = None, beside: Row | None = None
 ) -> Line:
     """The line of a row, with its label and the runs it rests on: its own, and those of the row `beside` it."""
-    return Line(row_label(row), cells, gap, marks or {}, sources.union([row.ids, beside.ids if beside else ()]))
+    return Line(row_label(row), cells, gap, marks or {}, lineage.union([row.ids, beside.ids if beside else ()]))
 
 
 def groups_by_test(size: Collected, line: Callable[[Row, Test], Line]) -> list[Group]:
     """One group per pair and test set, with the line of each method and reference."""
     return [
-        (f"{test.title} (pair {pair})", tuple(line(row, test) for row in size.rows(pair, "method", "reference")))
+        (group_title(test.title, pair), tuple(line(row, test) for row in size.rows(pair, "method", "reference")))
         for pair, content in size.pairs.items()
         for test in content.tests
     ]
@@ -54,7 +54,7 @@ def table(
     """
     cells = (cell for _, lines in groups for line in lines for cell in line.cells.values())
     text = caption(size, what, [cell for cell in cells if isinstance(cell, Estimate)], of)
-    every = sources.union(row.ids for pair in size.pairs for row in size.rows(pair, "method", "reference"))
+    every = lineage.union(row.ids for pair in size.pairs for row in size.rows(pair, "method", "reference"))
     named = [(group, tuple(ln if ln.runs else replace(ln, runs=every) for ln in lines)) for group, lines in groups]
     return Table(name, f"{title}, size {size.size}", text, columns, tuple(named))
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from evaluation import measures
-from evaluation.captions import missing_runs
+from evaluation.captions import group_title, missing_runs
 from evaluation.certify import TARGET
 from evaluation.collected import Collected, Row, Test
-from evaluation.pareto import BOX, covered, front
+from evaluation.pareto import BOX, covered, front, point_of
 from evaluation.significance import resolution
 from evaluation.statistics import Estimate, proportion_interval
 from evaluation.table_files import Cell, Column, Line, Table
@@ -43,12 +41,12 @@ def pareto_table(size: Collected) -> Table:
     for pair, content in size.pairs.items():
         for test in content.tests:
             lines = _places(size, size.rows(pair, "method"), test)
-            groups.append((f"{test.title} (pair {pair})", lines))
+            groups.append((group_title(test.title, pair), lines))
     return table(size, "pareto", "Reward against divergence", f"{WHAT} {resolution(size)}", COLUMNS, groups)
 
 
 def _places(size: Collected, rows: list[Row], test: Test) -> tuple[Line, ...]:
-    points = {row.label: point for row in rows if (point := point_of(size, row, test))}
+    points = {row.label: point for row in rows if (point := point_of(size, row, test.name))}
     names = list(points)
     values = [(kl.mean, fac.mean) for kl, fac in points.values()]
     best = {names[i] for i in front(values)}
@@ -65,12 +63,6 @@ def _places(size: Collected, rows: list[Row], test: Test) -> tuple[Line, ...]:
         cells: dict[str, Cell] = {"fac": percent(fac), "kl": kl, "joint": percent(_joint(size, row, test))}
         lines.append(row_line(row, {**cells, "place": place, "volume": percent(volume) if volume else ""}))
     return tuple(lines)
-
-
-def point_of(size: Collected, row: Row, test: Test) -> tuple[Estimate, Estimate] | None:
-    """KL and FAC of a row with their intervals, None where one is undefined."""
-    kl, fac = measures.divergence(size, row, test.name), measures.fac(size, row, test.name)
-    return (kl, fac) if kl and fac else None
 
 
 def _dominator(label: str, names: list[str], values: list[tuple[float, float]]) -> str:
@@ -94,7 +86,7 @@ def feasible_table(size: Collected) -> Table:
     for pair, content in size.pairs.items():
         for test in content.tests:
             lines = tuple(_at(size, pair, test, factor * content.threshold.d) for factor in THRESHOLDS)
-            groups.append((f"{test.title} (pair {pair})", lines))
+            groups.append((group_title(test.title, pair), lines))
     what = f"{FEASIBLE} {resolution(size)}"
     return table(size, "feasible", "Best feasible FAC per threshold", what, columns, groups)
 
@@ -114,7 +106,7 @@ def _at(size: Collected, pair: str, test: Test, d: float) -> Line:
 
 def _feasible(size: Collected, row: Row, test: Test, d: float) -> Estimate | None:
     """FAC of a row, None where it does not keep enough responses within `d`."""
-    kl = size.stacked(row, test.name, f"kl_{size.pairs[row.pair].reading}")
-    if kl is None or float(np.mean(kl <= d)) < TARGET:
+    inside = measures.satisfied(size, row, test.name, d=d)
+    if inside is None or float(inside.mean()) < TARGET:
         return None
     return measures.fac(size, row, test.name)

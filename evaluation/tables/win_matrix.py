@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evaluation.collected import Collected, Row, Test
 from evaluation.pairwise import compare, judge_name, overall
-from evaluation.significance import Tests, leaders, resolution, win_tests
+from evaluation.significance import ALPHA, Tests, leaders, resolution, win_tests
 from evaluation.table_files import Cell, Column, Line, Table
 from evaluation.tables.layout import INTERVALS, groups_by_test, percent, row_line, table
 
@@ -12,7 +12,7 @@ WHAT = (
     "Reasoning win rate in percent of the row against the column on the same seed and prompt, samples of other numbers "
     "({judge}; equal is a tie). The loss rate is the mirrored cell, ties are the rest; the CSV has all. "
     "An untrained row meets every seed of a trained one. RWR, RLR: means over the other trained rows. "
-    "* wins and losses differ (p < 0.05, corrected by Holm over all pairs of a test set). Leads: the trained row "
+    f"* wins and losses differ (p < {ALPHA:g}, corrected by Holm over all pairs of a test set). Leads: the trained row "
     f"with the highest RWR, and those not shown to lose against it. Rows that lost runs are not tested. {INTERVALS}"
 )
 MARK = "*"
@@ -58,6 +58,6 @@ def _line(size: Collected, row: Row, test: Test, tests: Tests, leading: set[str]
             cells[f"{kind} {other.label}"] = percent(getattr(match, kind) if match else None)
         p = tests.get(frozenset((row.label, other.label)))
         cells[f"p {other.label}"] = p
-        if p is not None and p < 0.05:
+        if p is not None and p < ALPHA:
             marks[f"win {other.label}"] = MARK
     return row_line(row, cells, marks=marks)

@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 
 from evaluation.figures.style import Drawn, save, save_captions
-from evaluation.tables import files
+from evaluation.table_files import files
 from evaluation.theory.figure import CAPTION, TITLE, theory_figure
 from evaluation.theory.results import compute
 from evaluation.theory.statements import statements

@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evaluation.figures.style import finish, use_style
+from evaluation.figures.style import laid_out, use_style
 from evaluation.theory import instances
 from evaluation.theory.problem import evaluate, trajectory_costs
 from evaluation.theory.relaxation import relaxed_policy
@@ -88,4 +88,4 @@ def theory_figure(results: Results) -> Figure:
     _violations(panels[0, 1], results)
     _relaxation(panels[1, 0], results)
     _hull(panels[1, 1])
-    return finish(figure, panels, TITLE, CAPTION)
+    return laid_out(figure, panels, TITLE, CAPTION)

@@ -7,7 +7,7 @@ from evaluation.theory.problem import Array, Policy, Problem
 
 
 def coin(*probabilities: float) -> Array:
-    """Two-token distributions, one row per probability of token 0."""
+    """Two-token distributions (N, 2), one row for each of N probabilities of token 0."""
     first = np.array(probabilities)
     return np.stack([first, 1.0 - first], axis=1)
 
@@ -25,7 +25,7 @@ def drawn_teacher(tokens: int, horizon: int, seed: int) -> Policy:
 
 
 def drawn_reward(tokens: int, horizon: int, seed: int) -> Array:
-    """Rewards in [0, 1] without structure, two decimals."""
+    """Rewards (k**T,) in [0, 1] without structure, two decimals; k = ``tokens``, T = ``horizon``."""
     return np.random.default_rng(seed).uniform(size=tokens**horizon).round(2)
 
 

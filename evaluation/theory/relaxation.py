@@ -21,6 +21,7 @@ from evaluation.theory.problem import (
 )
 
 RANGE = (1e-3, 1e3)  # lambdas searched
+POINTS = 1500  # of the grid
 
 
 def relaxed_policy(problem: Problem, weight: float) -> Policy:
@@ -35,7 +36,7 @@ def relaxed_policy(problem: Problem, weight: float) -> Policy:
     return tuple(steps[::-1])
 
 
-def smallest_feasible_weight(problem: Problem, points: int = 1500) -> float:
+def smallest_feasible_weight(problem: Problem) -> float:
     """Smallest lambda whose optimum satisfies the constraint on every trajectory.
 
     Found on a logarithmic grid over RANGE and refined by root finding; since E[R] falls with lambda, this is
@@ -45,7 +46,7 @@ def smallest_feasible_weight(problem: Problem, points: int = 1500) -> float:
     def excess(log_weight: float) -> float:
         return evaluate(problem, relaxed_policy(problem, 10.0**log_weight)).worst_cost - problem.d
 
-    grid = np.linspace(np.log10(RANGE[0]), np.log10(RANGE[1]), points)
+    grid = np.linspace(np.log10(RANGE[0]), np.log10(RANGE[1]), POINTS)
     fits = np.array([excess(x) <= 0 for x in grid])
     if not fits.any():
         raise ValueError(f"problem {problem.name}: no lambda up to {RANGE[1]} is feasible")

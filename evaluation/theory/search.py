@@ -18,6 +18,7 @@ from scipy.optimize import minimize
 from evaluation.theory.problem import TOLERANCE, Array, Mask, Policy, Problem, evaluate
 
 FLOOR = 1e-12  # smallest probability during the search, so that logarithms stay finite
+STARTS = 3  # starting points of each climb
 
 
 class _Tree:
@@ -39,7 +40,7 @@ class _Tree:
         return (x * log_ratio).reshape(-1, self.tokens).sum(1), log_ratio + 1.0
 
     def split(self, x: Array) -> Policy:
-        """Flat vector -> Policy, rows renormalised."""
+        """Flat vector (E,) -> Policy, rows renormalised."""
         rows = x.reshape(-1, self.tokens)
         rows = rows / rows.sum(1, keepdims=True)
         sizes = [len(np.unique(column)) for column in self.states.T]
@@ -94,20 +95,18 @@ def _patterns(problem: Problem) -> list[Mask]:
     return [np.repeat(np.array(bits, dtype=bool), problem.tokens) for bits in product([True, False], repeat=last)]
 
 
-def unaugmented_search(
-    problem: Problem, penalties: list[float], starts: int = 3, seed: int = 0
-) -> dict[float, tuple[float, Policy]]:
-    """Best value and policy found for every penalty n, over all patterns and ``starts`` starting points.
+def unaugmented_search(problem: Problem, penalties: list[float]) -> dict[float, tuple[float, Policy]]:
+    """Best value and policy found for every penalty n, over all patterns and ``STARTS`` starting points.
 
     All policies found for any n compete for every n, so that one missed optimum is not repeated.
     """
-    tree, rng = _Tree(problem), np.random.default_rng(seed)
+    tree, rng = _Tree(problem), np.random.default_rng(0)
     rows = len(tree.teacher) // tree.tokens
     found: list[Policy] = []
     for kept in _patterns(problem):
         for n in penalties if not kept.all() else penalties[:1]:
             worth = np.where(kept, problem.reward, -n)
-            for attempt in range(starts):
+            for attempt in range(STARTS):
                 noise = rng.dirichlet(np.ones(tree.tokens), size=rows).reshape(-1)
                 mix = 0.0 if attempt == 0 else rng.uniform(0.1, 0.9)
                 x = _climb(problem, tree, kept, worth, (1 - mix) * tree.teacher + mix * noise)

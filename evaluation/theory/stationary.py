@@ -18,7 +18,7 @@ def replaced(policy: Policy, t: int, state: int, distribution: Array) -> Policy:
     return tuple(steps)
 
 
-def single_state_gain(problem: Problem, policy: Policy, n: float, points: int = 2001) -> float:
+def single_state_gain(problem: Problem, policy: Policy, n: float) -> float:
     """Largest rise of the penalised value by changing one state's distribution (two tokens, KL cost).
 
     Tries a grid over the probability of token 0. The value is piecewise linear in it and breaks where a
@@ -29,7 +29,7 @@ def single_state_gain(problem: Problem, policy: Policy, n: float, points: int = 
     best = current
     for t, step in enumerate(policy):
         for state in range(len(step)):
-            for p in [*np.linspace(0, 1, points), *_slack_points(problem, policy, t, state)]:
+            for p in [*np.linspace(0, 1, 2001), *_slack_points(problem, policy, t, state)]:
                 changed = replaced(policy, t, state, np.array([p, 1.0 - p]))
                 best = max(best, evaluate(problem, changed).objective(n))
     return best - current

@@ -7,17 +7,18 @@ from evaluation.theory.results import PENALTIES, Results, Row
 from evaluation.theory.statements import Statement
 
 COSTS = {"kl": "KL cost, depends on the policy", "token": "fixed cost -log teacher"}
+DIGITS = 4
 
 
-def number(value: float, digits: int = 4) -> str | None:
+def number(value: float) -> str | None:
     """A computed number as text; None where it does not apply, "none" where nothing is feasible."""
     if np.isnan(value):
         return None
     if np.isinf(value):
         return "none"
-    if 1e-9 < abs(value) < 0.5 * 10**-digits:
+    if 1e-9 < abs(value) < 0.5 * 10**-DIGITS:
         return f"{value:.1e}"
-    return f"{round(value, digits) + 0.0:.{digits}f}"
+    return f"{round(value, DIGITS) + 0.0:.{DIGITS}f}"
 
 
 def _values(rows: list[Row]) -> dict[str, Cell]:

@@ -84,7 +84,7 @@ def largest_violation(problem: Problem, n: float) -> float:
 
 
 def relaxed_trajectories(problem: Problem, weight: float) -> NDArray[np.intp]:
-    """Indices of all trajectories that maximise R(y) - weight * cost(y), cost in the unit of d."""
+    """Indices (m,) of all m trajectories that maximise R(y) - weight * cost(y), cost in the unit of d (nats)."""
     values = problem.reward - weight * trajectory_costs(problem, problem.teacher)
     return np.flatnonzero(values >= values.max() - 1e-12)
 

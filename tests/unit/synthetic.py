@@ -158,7 +158,7 @@ def _curves(rng: np.random.Generator, run: str, level: Level, steps: int) -> pd.
         kl = (0.19 + ((level.kl or 0) - 0.19) * share) * rng.gamma(4.0, 0.25, 32)
         reward = (rng.random(32) < 0.42 + (level.fac - 0.42) * share).astype(float)
         frames.append(pd.DataFrame({
-            "run": run, "step": step, "response": range(32), "reward": reward, "kl": kl,
+            "run": run, "step": step, "response": range(32), "reward": reward, "kl_mean": kl,
             "kl_sum": 30 * kl, "kl_prefix": 1.5 * kl,
             "length": rng.integers(20, 40, 32).astype(float),
         }))  # fmt: skip

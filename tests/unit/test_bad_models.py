@@ -124,7 +124,7 @@ COLLECTED = [
     (put("scores.parquet", b"PAR1"), "is not a readable collected size"),
     (frame("scores.parquet", lambda f: f.drop(columns="metric")), "scores.parquet lacks the column 'metric'"),
     (frame("scores.parquet", lambda f: f.assign(value="much")), "'value' in scores.parquet holds no numbers"),
-    (frame("curves.parquet", lambda f: f.drop(columns="kl")), "curves.parquet lacks the column 'kl'"),
+    (frame("curves.parquet", lambda f: f.drop(columns="kl_mean")), "curves.parquet lacks the column 'kl_mean'"),
     (adjust("runs.json", lambda c: c["runs"].append(c["runs"][0])), "has the run 'world-teacher-0' twice"),
     (
         adjust("runs.json", lambda c: c["runs"][0].update(pair="wolrd")),

@@ -72,7 +72,7 @@ def test_a_run_becomes_long_rows_curves_and_costs(tmp_path):
     assert len(long) == 3 * len(METRICS)
     assert long[long["metric"] == "kl_mean"]["value"].tolist() == [0.1] * 3
     assert list(curves.columns) == CURVES
-    assert curves[["step", "response", "kl", "kl_prefix"]].to_numpy().tolist() == [
+    assert curves[["step", "response", "kl_mean", "kl_prefix"]].to_numpy().tolist() == [
         [0, 0, 0.1, 0.3], [0, 1, 0.2, 0.4], [25, 0, 0.1, 0.3], [25, 1, 0.2, 0.4],
     ]  # fmt: skip
     assert costs.to_dict("records") == [{"run": "a"} | COST]

@@ -22,7 +22,7 @@ def _prepared(folder: Path) -> Collected:
     curves, costs = (pd.read_parquet(folder / f"{name}.parquet") for name in ("curves", "costs"))
     cmdp = curves["run"] == "world-cmdp-0"
     curves = curves[~cmdp | (curves["step"] <= 50)]
-    curves.assign(kl=curves["step"] / 1000).to_parquet(folder / "curves.parquet", index=False)
+    curves.assign(kl_mean=curves["step"] / 1000).to_parquet(folder / "curves.parquet", index=False)
     costs["flops"], costs["steps"] = 100e9, 100.0
     own = costs["run"] == "world-cmdp-0"
     costs.loc[own, ["flops", "steps"]] = [100e9, 50.0]
@@ -101,7 +101,8 @@ def test_what_equal_steps_resolve_is_the_paired_spread_of_the_monitors_responses
     own, sign = curves["run"] == "world-cmdp-0", 1 - 2 * (curves["response"] % 2)
     responses = curves["response"].nunique()
     assert responses % 2 == 0
-    curves.assign(kl=curves["kl"].where(~own, curves["kl"] + 0.1 * sign)).to_parquet(tmp_path / "curves.parquet")
+    curves["kl_mean"] += 0.1 * sign.where(own, 0)
+    curves.to_parquet(tmp_path / "curves.parquet")
     expected = (stats.t.ppf(0.975, responses - 1) + stats.t.ppf(0.8, responses - 1)) * 0.1 / math.sqrt(responses - 1)
     said = steps_resolution(read(tmp_path))
     open_ = 100.0 * (1.0 - 0.025 ** (1.0 / responses))  # points that equal rewards of so many prompts leave open

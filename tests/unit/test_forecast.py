@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 
 from study.forecast import DURATIONS, dry_run, jobs, seconds, told
 from training.errors import UserError
@@ -65,10 +64,9 @@ def test_the_total_is_the_sum_over_the_cores_and_gaps_are_said() -> None:
 
 
 def test_stated_seconds_are_of_rules_and_sizes_that_exist() -> None:
-    known = yaml.safe_load(DURATIONS.read_text())
     rules = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
-    for values in (known["shared"], *known["sizes"].values()):
+    for values in (DURATIONS["shared"], *DURATIONS["sizes"].values()):
         for rule, value in values.items():
             assert f"rule {rule}:" in rules
             assert value > 0
-    assert {name for name in known["sizes"] if not (ROOT / "config" / f"{name}.yaml").is_file()} == set()
+    assert {name for name in DURATIONS["sizes"] if not (ROOT / "config" / f"{name}.yaml").is_file()} == set()

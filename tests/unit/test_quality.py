@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evaluation import quality, sources, trace
+from evaluation import lineage, quality, trace
 from evaluation.collected import Collected, read
 from evaluation.figures import score_vs_kl
 from evaluation.figures.style import save, save_captions
@@ -68,10 +68,10 @@ def test_runs_that_were_not_made_alike_are_a_warning(built: Path, tmp_path: Path
 
 
 def test_every_form_of_every_table_ends_with_its_runs(built: Path) -> None:
-    listed = json.loads((built / "tables" / sources.BESIDE).read_text(encoding="utf-8"))["tables"]
+    listed = json.loads((built / "tables" / lineage.BESIDE).read_text(encoding="utf-8"))["tables"]
     assert set(listed) == {file.stem for file in (built / "tables").glob("*.csv")}
     for name, table in listed.items():
-        said = sources.line(sources.union(row["runs"] for row in table["rows"]))
+        said = lineage.line(lineage.union(row["runs"] for row in table["rows"]))
         assert said.startswith("Runs: ")
         assert "none" not in said
         ends = {"csv": said, "md": said, "tex": said.replace("_", r"\_")}
@@ -85,7 +85,7 @@ def test_every_form_of_every_table_ends_with_its_runs(built: Path) -> None:
 
 
 def test_each_row_names_its_own_runs_and_a_gap_those_that_left_it(built: Path) -> None:
-    listed = json.loads((built / "tables" / sources.BESIDE).read_text(encoding="utf-8"))["tables"]
+    listed = json.loads((built / "tables" / lineage.BESIDE).read_text(encoding="utf-8"))["tables"]
     runs = {row["row"]: row["runs"] for row in listed["main"]["rows"]}
     assert runs["CMDP"] == ["world-cmdp-0", "world-cmdp-1"]
     assert runs["GKD"] == ["world-gkd-0", "world-gkd-1"]
@@ -101,14 +101,14 @@ def test_a_figure_ends_with_its_runs(size: Collected, tmp_path: Path) -> None:
     kept = json.loads((tmp_path / "captions.json").read_text(encoding="utf-8"))["score_vs_kl"]
     assert {"world-cmdp-0", "world-teacher-0"} <= set(kept["runs"])
     assert not any("gkd" in run for run in kept["runs"])
-    assert sources.digest(kept["runs"]).encode() in (tmp_path / "score_vs_kl.png").read_bytes()
+    assert lineage.digest(kept["runs"]).encode() in (tmp_path / "score_vs_kl.png").read_bytes()
 
 
 def test_a_few_runs_are_named_and_many_counted() -> None:
-    assert sources.line(["b", "a"]) == "Runs: b, a."
+    assert lineage.line(["b", "a"]) == "Runs: b, a."
     many = [f"run-{i}" for i in range(9)]
-    assert sources.line(many) == sources.line(many[::-1])
-    assert re.fullmatch(r"Runs: 9, set [0-9a-f]{8}, listed in sources\.json\.", sources.line(many))
+    assert lineage.line(many) == lineage.line(many[::-1])
+    assert re.fullmatch(r"Runs: 9, set [0-9a-f]{8}, listed in sources\.json\.", lineage.line(many))
 
 
 def test_trace_goes_from_a_cell_to_runs_and_prompts(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -220,7 +220,7 @@ def test_a_log_without_a_violation_agrees_with_a_scorer_that_found_few(tmp_path:
     """32 prompts without one are likely at the scorer's 97.5 % (0.975 ** 32 = 0.44), not at its 50 %."""
     write_collected(tmp_path, seeds=2, prompts=100, samples=2, steps=2)
     curves, scores = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("curves", "scores"))
-    curves.assign(kl=D / 2).to_parquet(tmp_path / "curves.parquet", index=False)
+    curves.assign(kl_mean=D / 2).to_parquet(tmp_path / "curves.parquet", index=False)
     own = scores["run"].str.contains("-cmdp-") & (scores["metric"] == "kl_mean")
     for prompts, warned in ((5, False), (100, True)):
         beyond = scores["prompt"].isin([f"same-{i:04d}" for i in range(prompts)]) & (scores["sample"] == 0)
