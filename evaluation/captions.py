@@ -28,11 +28,12 @@ def rests_on(estimates: Iterable[Estimate], unit: str = "seeds", of: str = "per 
         return ""
     seeds = counts(e.seeds for e in known)
     single = " One seed: intervals are conditional on it." if seeds == "1" else ""
+    number = f"{seeds} {unit.removesuffix('s') if seeds == '1' else unit}"
     with_prompts = [e for e in known if e.prompts]
     if not with_prompts:
-        return f"{unit.capitalize()}: {seeds}.{single}"
+        return f"n = {number}.{single}"
     prompts, samples = counts(e.prompts for e in with_prompts), counts(e.samples for e in with_prompts)
-    return f"n = {prompts} prompts \N{MULTIPLICATION SIGN} {samples} samples {of}; {unit}: {seeds}.{single}"
+    return f"n = {prompts} prompts \N{MULTIPLICATION SIGN} {samples} samples {of}; {number}.{single}"
 
 
 def caption(size: Collected, what: str, estimates: Iterable[Estimate], of: str = "per test set") -> str:

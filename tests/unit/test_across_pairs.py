@@ -127,8 +127,8 @@ def test_captions_speak_of_pairs_and_gaps_of_runs(seeds: Path, tmp_path: Path) -
         run.update(status="failed", why="loss became infinite")
 
     table = across_tables(as_pairs(seeds, tmp_path / "pairs", fail_one), None)[0]
-    assert "pairs: 2\N{EN DASH}3." in table.caption
-    assert "seeds: " not in table.caption
+    assert "; 2\N{EN DASH}3 pairs." in table.caption
+    assert " seeds." not in table.caption
     assert f"Pair {ALL}: 3 students" in table.caption
     cells = cells_of(table)
     assert cells[f"Longer chains (pair {ALL})", "GKD (2 of 3 runs)", "fac"]["seeds"] == "2"

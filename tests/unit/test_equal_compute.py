@@ -67,7 +67,7 @@ def test_equal_steps_ignore_the_cost(size: Collected) -> None:
 
 def test_the_caption_says_that_the_prompts_are_those_of_validation(size: Collected) -> None:
     caption = equal_compute_table(size).caption
-    assert "n = 32 prompts \N{MULTIPLICATION SIGN} 1 samples of the validation set; seeds: 1." in caption
+    assert "n = 32 prompts \N{MULTIPLICATION SIGN} 1 samples of the validation set; 1 seed." in caption
     assert "per test set" not in caption
 
 

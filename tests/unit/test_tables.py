@@ -115,9 +115,10 @@ def test_a_row_that_lost_runs_is_not_tested_and_has_no_verdict(size: Collected) 
 
 def test_captions_name_size_d_reading_tests_n_seeds_and_note(size: Collected) -> None:
     for table in tables.all_tables(size):
-        for part in ("tiny", "d = 0.2 nats (given)", "mean reading", "Longer chains", "eeds: ", "Note: A & B."):
+        for part in ("tiny", "d = 0.2 nats (given)", "mean reading", "Longer chains", "Note: A & B."):
             assert part in table.caption, (table.name, part)
-    assert "n = 40 prompts × 4 samples" in tables.main_table(size).caption
+        assert "seeds." in table.caption or "1 seed." in table.caption, table.name
+    assert "n = 40 prompts × 4 samples per test set; 1\N{EN DASH}3 seeds." in tables.main_table(size).caption
 
 
 def test_one_seed_is_said_and_has_no_cost_interval(tmp_path: Path) -> None:
