@@ -79,7 +79,7 @@ BENCHMARKS = ("trl", "divergence_in_trl", "parts", "divergence", "workflow", "gr
 NOT_HERE = {
     "make test": "is what runs this",
     "make coverage": "runs the unit and contract tests, as `make test` does, and counts lines",
-    "python -m tests.coverage": "takes twenty minutes; tests/unit/test_coverage.py holds its main cells",
+    "python -m tests.coverage": "takes minutes; tests/unit/test_coverage.py holds its main cells",
     "make test-full": "takes an hour; what it shows in full is shown in part by `make test`",
     "make lint": "is the house's own check before a change is handed in; it says nothing about the results",
     "make tables SIZE=extended": "takes over half an hour; the contract tests train every method that it adds",
