@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sources import smollm2
+from sources import packages
 from sources.catalogue import CATALOGUE
 from study import preflight
 from study.config import ModelSource, Pair, load_size
@@ -221,10 +221,10 @@ def test_a_missing_package_of_the_weights_is_warned_of(monkeypatch: pytest.Monke
             raise PackageNotFoundError(name)
         return SimpleNamespace(files=[])
 
-    monkeypatch.setattr(smollm2, "distribution", distribution)
+    monkeypatch.setattr(packages, "distribution", distribution)
     model = facts(ModelSource.model_validate({"smollm2": {}}))
     warned = [f for f in checks(model, model) if f.level == "warning" and f.what == "licence, gate"]
     assert [finding.subject for finding in warned] == ["pair: student", "pair: teacher"]
     assert all(f"'{package}' is not installed; run `" in finding.found for finding in warned)
-    monkeypatch.setattr(smollm2, "weights", lambda: Path("there.gguf"))
+    monkeypatch.setattr("study.facts.weights", lambda: Path("there.gguf"))
     assert not facts(ModelSource.model_validate({"smollm2": {}})).trouble
