@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 SLIPS = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, OSError, RuntimeError,
-         TypeError, ValueError)  # fmt: skip
+         SystemExit, TypeError, ValueError)  # fmt: skip
 
 
 class Needs(Strict):

@@ -147,6 +147,7 @@ METHODS = [
     (YAML, "X = 1\n", "defines neither a class 'Method' nor a function 'train'"),
     (YAML, "class Method:\n    pass\n", "'Method' is no subclass of training.method.Method"),
     (YAML, "X = undefined\n" + PYTHON, "cannot be loaded (NameError: name 'undefined' is not defined)"),
+    (YAML, "import sys\nsys.exit('bye')\n" + PYTHON, "cannot be loaded (SystemExit: bye); correct it"),
     (YAML, "from training.batch import Bach\n" + PYTHON, "cannot be loaded (ImportError: cannot import name 'Bach'"),
 ]
 
