@@ -133,6 +133,13 @@ BAD = [
     (put("methods", "cmdp", value={"n": True}), "'n' is True, but must be a number"),
     (put("methods", "cmdp", value={"n": float("inf")}), "'n' is inf, but must be a number"),
     (put("methods", "soft_lagrangian", value={"lambda": [0.1, 0.1]}), "'lambda' holds 0.1 twice"),
+    (
+        put("methods", "soft_lagrangian", value={"lambda": [0.1, 0.10000001]}),
+        "'lambda' of method 'soft_lagrangian' is 0.1 and 0.10000001, both of which tables show as 'λ=0.1'; take one",
+    ),
+    (put("methods", "grpo", value={"lr": [1e-3, 1.0000001e-3]}), "'grpo' is 0.001 and 0.0010000001, both of which"),
+    (put("methods", "cmdp", value={"threshold": [{"d": 0.3}, {"d": 0.30000001}]}), "is 0.3 and 0.30000001, both of"),
+    (put("ablations", "reading", "methods", value={"cmdp": {"n": [2, 2.0000001]}}), "is 2.0 and 2.0000001, both of"),
     (put("methods", "grpo", value={"lr": "fast"}), "is 'fast'"),
     (put("methods.path", value="/x"), "'methods.path' is '/x', but input should be a valid array"),
     (put("title", value="a\0b"), "a text holds a NUL character"),
