@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from training.errors import UserError, nearest
 from training.method_source import check_source, defines
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 SLIPS = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, OSError, RuntimeError,
          SystemExit, TypeError, ValueError)  # fmt: skip
+
+LOGGED = {"step", "reward", "length", "loss", "grad_norm"}  # what the log has of every update by itself
 
 
 class Needs(Strict):
@@ -80,6 +82,13 @@ class Declaration(Strict):
     objective: Literal["reward", "kl", "lagrangian", "modified", "none"] = "reward"  # what tuning judges it by
     settings: dict[str, Setting] = Field(default_factory=dict)
     statistics: dict[str, str] = Field(default_factory=dict)  # what `loss` logs of each update: name, meaning
+
+    @field_validator("statistics")
+    @classmethod
+    def _names_of_its_own(cls, statistics: dict[str, str]) -> dict[str, str]:
+        if taken := sorted(LOGGED & statistics.keys()):
+            raise ValueError(f"'{taken[0]}' would replace the log's own value of this name: rename it")
+        return statistics
 
 
 @dataclass(frozen=True)

@@ -141,6 +141,7 @@ METHODS = [
     ),
     (YAML + "settings: {n: {default: 1}}\n", PYTHON, "'settings.n.help' is missing"),
     (YAML + "settings: {n: {default: .inf, help: x}}\n", PYTHON, "settings.n.default"),
+    (YAML + "statistics: {kl: a, step: b}\n", PYTHON, "but 'step' would replace the log's own value of this name"),
     (YAML, "def train(run:\n", "line 1: no valid Python"),
     (YAML, "\0", "no valid Python (source code string cannot contain null bytes)"),
     (YAML, "import torhc\n" + PYTHON, "line 1: there is no package 'torhc'"),
