@@ -229,7 +229,12 @@ def load_size(name: str) -> Size:
     """Read `config/<name>.yaml`; every mistake is one `UserError`."""
     folder = ROOT / "config"
     path = folder / f"{name}.yaml"
-    if not re.fullmatch(NAME, name) or not path.is_file():
+    if not re.fullmatch(NAME, name):
+        raise UserError(
+            f"there is no size {name!r}: a size's name has letters from A to Z, digits, '_', '-' and '.' alone, at "
+            "most 64, and does not begin with '-' or '.'; name its file in config/ so"
+        )
+    if not path.is_file():
         hint = nearest(name, (file.stem for file in folder.glob("*.yaml")))
         raise UserError(f"there is no size {name!r} in config/; {hint}")
     where = f"config/{name}.yaml"

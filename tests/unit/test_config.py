@@ -166,10 +166,13 @@ def test_a_mistake_is_one_clear_sentence(write: Any, change: Any, sentence: str)
 
 
 @pytest.mark.parametrize(
-    "name", ["../../x", "/etc/passwd", "", "a b", "x;touch y", "$(touch y)", "smoke\n", "config/smoke"]
+    "name", ["../../x", "/etc/passwd", "", "a b", "größe", "x;touch y", "$(touch y)", "smoke\n", "config/smoke"]
 )
-def test_a_size_is_a_plain_name(name: str) -> None:
-    with pytest.raises(UserError, match="there is no size ") as caught:
+def test_a_size_is_a_plain_name(write: Any, tmp_path: Path, name: str) -> None:
+    """Where its file is there, too: it would become part of paths and commands."""
+    if name.isprintable() and "/" not in name:
+        (tmp_path / "config" / f"{name}.yaml").touch()
+    with pytest.raises(UserError, match=r"there is no size .*: a size's name has letters from A to Z, d") as caught:
         make_plan(name)
     assert "\n" not in str(caught.value)
 
