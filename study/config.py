@@ -125,6 +125,9 @@ class Pair(Strict):
     def _distinct_tests(self) -> Pair:
         if len({test.name for test in self.tests}) < len(self.tests):
             raise ValueError("a test set is named twice")
+        titles = [test.title.strip() for test in self.tests]
+        if "" in titles or len(set(titles)) < len(titles):
+            raise ValueError(f"tables tell test sets by 'title', which are {titles}: give each one of its own")
         return self
 
     @model_validator(mode="after")

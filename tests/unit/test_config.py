@@ -115,6 +115,10 @@ BAD = [
     (put("pairs", "micro", "tests", value=[]), "'pairs.micro.tests' is []"),
     (put("pairs", "micro", "tests", value=[{"name": "same"}]), "'pairs.micro.tests.0.title' is missing"),
     (put("pairs", "micro", "tests", value=[{"name": "same", "title": "x"}] * 2), "a test set is named twice"),
+    *(
+        (put("pairs", "micro", "tests", 1, "title", value=title), "'title', which are ['Same distribution', " + shown)
+        for title, shown in (("Same distribution ", "'Same distribution', 'Longer"), (" ", "'', 'Longer"))
+    ),
     (put("pairs", "micro", "regime", value={"grpo_cs": 1}), "did you mean 'grpo_cs_max'"),
     (put("pairs", "micro", "regime", value={"student_fac": [0.9, 0.1]}), "'student_fac' is a range [least, most]"),
     (put("pairs", "micro", "regime", value={"harder": "same"}), "but must be one of 'tests' after the first"),
