@@ -20,6 +20,7 @@ from sources.settings import ProblemData, ShadowModel
 from study.ablations import Ablated, ablate
 from study.code import code_hash, short_hash
 from study.config import ModelSource, Pair, Size, check_prompts, load_size
+from study.estimates import check_device
 from study.runs import Run, add_threshold, check_shown, method_runs
 from study.vocabulary import check_vocabularies
 from training.errors import UserError, nearest
@@ -150,6 +151,8 @@ def draft(name: str, data_root: str | None = None) -> Plan:
     """The plan by its config and method folders alone; whether models and data are there was not looked at."""
     size = load_size(name)
     where = f"config/{name}.yaml"
+    if size.device is not None:
+        check_device(size.device, where)
     folders = find_folders(tuple(size.methods_path))
     for method in {**size.methods, **{m: None for ablation in size.ablations.values() for m in ablation.methods}}:
         if method not in folders:
