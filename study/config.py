@@ -215,8 +215,12 @@ class Size(Strict):
 
     def train_of(self, pair: str, where: str = "config") -> TrainSettings:
         """Training settings of a pair: the size's, but for what the pair has of its own."""
-        own = {**self.train.model_dump(), **self.pairs[pair].train}
-        return parse(TrainSettings, own, f"{where}: pairs.{pair}.train")
+        given, at = self.pairs[pair].train, f"{where}: pairs.{pair}.train"
+        own = {**self.train.model_dump(), **given}
+        for unit, other, none in (("epochs", "steps", "0"), ("steps", "epochs", "null")):
+            if given.get(unit) and other not in given and own[other]:
+                raise UserError(f"{at}: '{unit}' stands for the size's '{other}'; write '{other}: {none}' beside it")
+        return parse(TrainSettings, own, at)
 
     def seeds_of(self, pair: str) -> list[int]:
         """Training seeds of a pair: its own, else the size's."""

@@ -112,10 +112,11 @@ class Folder:
             values = given if isinstance(given, list) else [given]
             if not values:
                 raise UserError(f"{where}: '{name}' is an empty list; give at least one value")
-            twice = [value for place, value in enumerate(values) if value in values[:place]]
+            checked = [setting.check(value, where, name) for value in values]
+            twice = [value for place, value in enumerate(checked) if value in checked[:place]]
             if twice:
                 raise UserError(f"{where}: '{name}' holds {twice[0]} twice; remove one of them")
-            axes.append([(name, setting.check(value, where, name)) for value in values])
+            axes.append([(name, value) for value in checked])
         return [dict(combination) for combination in itertools.product(*axes)]
 
     def describe(self, settings: dict[str, Any], varied: list[str]) -> str:

@@ -112,6 +112,27 @@ BAD = [
     (put("pairs", "micro", "data", "world", "ops", value=[4, 2]), "ops and longer are ranges"),
     (put("pairs", "micro", "teacher", "world", "styles", value={"careful": 0.5}), "styles must sum to 1"),
     (put("pairs", "micro", "teacher", "world", "styles", value={"neat": 1.0}), "pairs.micro.teacher.world.styles.neat"),
+    *(
+        (put("pairs", "micro", "teacher", "world", key, value={"carefull": 1.0}), "carefull'; did you mean 'careful'?")
+        for key in ("styles", "noise")
+    ),
+    (
+        put("pairs", "micro", "evaluate", value={"prompts": 4}),
+        "unknown key 'pairs.micro.evaluate.prompts'; known: batch, max_new_tokens",
+    ),
+    (
+        put("pairs", "micro", "train", value={"epochs": 1}),
+        "pairs.micro.train: 'epochs' stands for the size's 'steps'; write 'steps: 0' beside it",
+    ),
+    (
+        put("pairs", "micro", "train", value={"epochs": 1, "steps": 6}),
+        "pairs.micro.train: exactly one of 'steps' (1 or more) and 'epochs' must be given; change it",
+    ),
+    (put("methods", "soft_lagrangian", value={"lambda": [1, True]}), "'lambda' is True, but must be a number"),
+    (
+        put("ablations", "reading", "methods", value={"cmdp": {"n": [1, True]}}),
+        "ablation 'reading': 'n' is True, but must be a number",
+    ),
     (put("pairs", "micro", "tests", value=[]), "'pairs.micro.tests' is []"),
     (put("pairs", "micro", "tests", value=[{"name": "same"}]), "'pairs.micro.tests.0.title' is missing"),
     (put("pairs", "micro", "tests", value=[{"name": "same", "title": "x"}] * 2), "a test set is named twice"),
@@ -227,6 +248,16 @@ def test_a_rows_own_threshold_says_its_reading(write: Any) -> None:
     row = {"threshold": {"d": 4.2, "reading": "sum"}, "constraint": "sum"}
     runs = [run for run in write(put("methods", "cmdp", value=row)).chosen() if run.method == "cmdp"]
     assert [run.params["settings"]["constraint"] for run in runs] == ["sum"]
+
+
+def test_a_pair_can_count_in_the_other_unit(write: Any) -> None:
+    def change(values: dict[str, Any]) -> None:
+        values["train"] |= {"steps": 0, "epochs": 1}
+        values["pairs"]["micro"]["train"] = {"steps": 6}
+
+    with pytest.raises(UserError, match="'steps' stands for the size's 'epochs'; write 'epochs: null' beside it"):
+        write(change)
+    assert write(put("pairs", "micro", "train", value={"epochs": 1, "steps": 0})).size.train_of("micro").epochs == 1
 
 
 def test_all_layers_but_one_can_be_left_out() -> None:
