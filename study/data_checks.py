@@ -99,9 +99,11 @@ def _texts(data: str, split: str, root: str | None) -> list[str]:
     if entry.hub and (root is None or not (Path(root) / entry.splits[split].file).is_file()):
         return []
     try:
-        rows = read_rows(data, split, root)
-        return [entry.template.format(question=entry.read(row, at)["question"]) for at, row in enumerate(rows)]
-    except (UserError, AttributeError, KeyError, TypeError, ValueError):
+        rows = enumerate(read_rows(data, split, root))
+        texts = [entry.template.format(question=entry.read(row, at)["question"]) for at, row in rows]
+        "".join(texts).encode()  # half of a character is a ValueError here, and a tokenizer's TypeError
+        return texts
+    except (UserError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         return []  # what is wrong with it, writing the data will say
 
 
