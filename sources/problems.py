@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 import random
 import sys
+from collections.abc import Iterator
 
 from sources.catalogue import CATALOGUE
-from sources.rows import check, read_rows
+from sources.rows import check, origin, read_rows
 from sources.settings import ProblemData
 from training.answers import is_correct
 from training.command import read_command
@@ -25,7 +26,7 @@ SAMPLE = 3  # faulty rows named in a message
 
 def data_sets(settings: ProblemData) -> dict[str, list[Problem]]:
     """All problems by file name; a function of the settings and the published rows."""
-    tests = {test: problems(test, _asked_split(test, settings.train), settings.root) for test in settings.tests}
+    tests = {test: _test(test, _asked_split(test, settings.train), settings.root) for test in settings.tests}
     pool = _short(problems(settings.train, "train", settings.root), settings.longest, settings.train)
     pool = _apart(pool, tests, settings.train)
     _shuffle(pool, settings.seed, "train")
@@ -72,27 +73,64 @@ def _apart(pool: list[Problem], tests: dict[str, list[Problem]], name: str) -> l
 
 
 def problems(name: str, split: str, root: str | None) -> list[Problem]:
-    """A split in the common form, in published order.
+    """A split in the common form, in published order; `UserError` names the first row that cannot be used.
 
     A row whose published solution does not reach its own answer in the strict form cannot be scored or learnt
     from; it is left out and named on standard error.
     """
-    data = CATALOGUE[name]
-    rows = read_rows(name, split, root)
-    try:
-        kept = data.splits[split].keep
-        read = [data.read(row, position) for position, row in enumerate(rows) if kept(row)]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"data set '{name}', split '{split}': a row is not in its published form "
-            f"({type(error).__name__}: {error}); restore it from its origin"
-        ) from error
+    read = list(_read(name, split, root))
     faulty = [p["id"] for p in read if p["answer"] is None or not is_correct(p["solution"], p["answer"])]
     if faulty:
         named = ", ".join(faulty[:SAMPLE]) + (", ..." if len(faulty) > SAMPLE else "")
         print(f"{name}, {split}: {len(faulty)} of {len(read)} rows have no strict answer: {named}", file=sys.stderr)
     unusable = set(faulty)
-    return [_row(p, data.template) for p in read if p["id"] not in unusable]
+    return [_row(p, CATALOGUE[name].template) for p in read if p["id"] not in unusable]
+
+
+def _read(name: str, split: str, root: str | None) -> Iterator[Problem]:
+    """The split's rows as its reader reads them, each checked."""
+    data, source, taken = CATALOGUE[name], origin(name, split, root), dict[str, int]()
+    for number, row in enumerate(read_rows(name, split, root), 1):
+        where = f"{source}, row {number}"
+        try:
+            if not data.splits[split].keep(row):
+                continue
+            problem = data.read(row, number - 1)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            why = f"{type(error).__name__}: {error}"
+            raise UserError(f"{where}: it is not in its published form ({why}); restore it from its origin") from error
+        if fault := _fault(problem):
+            raise UserError(f"{where}: {fault}; correct or remove the row")
+        if (first := taken.setdefault(problem["id"], number)) != number:
+            raise UserError(f"{where}: its id '{problem['id']}' is that of row {first} too; give each row its own")
+        yield problem
+
+
+def _fault(problem: Problem) -> str:
+    """Why no model can be asked a question or judged by its answer; "" where nothing is wrong."""
+    for key, text in problem.items():
+        if key == "answer" and text is None:
+            continue  # a row without a strict answer is left out
+        if not isinstance(text, str):
+            return f"its {key} is {text!r}, but must be a text"
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            return f"its {key} holds {text[error.start]!r}, half of a character, which no tokenizer reads"
+        if key in {"id", "question"} and not any(map(str.isalnum, text)):
+            return f"its {key} is blank"
+    return ""
+
+
+def _test(name: str, split: str, root: str | None) -> list[Problem]:
+    """A test set, which must ask more than one question."""
+    found = problems(name, split, root)
+    if len(found) > 1 and len({problem["question"] for problem in found}) == 1:
+        raise UserError(
+            f"{origin(name, split, root)}: all {len(found)} questions are the same, {found[0]['question'][:60]!r}; "
+            "give different ones"
+        )
+    return found
 
 
 def _row(problem: Problem, template: str) -> Problem:

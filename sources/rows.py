@@ -8,6 +8,7 @@ import re
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 from sources import reasoning
 from sources.catalogue import CATALOGUE, Row, Split
@@ -52,6 +53,14 @@ def check(name: str, split: str, root: str | None) -> None:
         raise UserError(f"data set '{name}' is not here, and {hub} is out of reach ({error}); {REMEDY}") from error
 
 
+def origin(name: str, split: str, root: str | None) -> str:
+    """Where a split's rows come from, for messages: the data set and, of a local copy, its file."""
+    where = f"data set '{name}', split '{split}'"
+    if root is None or _generated(name, split, root):
+        return where
+    return f"{where}, {Path(root) / CATALOGUE[name].splits[split].file}"
+
+
 def read_rows(name: str, split: str, root: str | None) -> list[Row]:
     """All rows in published order. Raises `UserError` naming the file or data set, the fault and the next step."""
     where = CATALOGUE[name].splits[split]
@@ -78,17 +87,23 @@ def _local_file(split: Split, name: str, root: str) -> Path:
 
 def _from_file(path: Path) -> list[Row]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # own data may begin with a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read as text ({error}); restore the file from its origin") from error
-    try:
-        whole = path.suffix == ".json"
-        rows = json.loads(text) if whole else [json.loads(line) for line in text.split("\n") if line]
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is no valid JSON ({error.msg}); restore the file from its origin") from error
+    if path.suffix == ".json":
+        rows = _parsed(text, str(path))
+    else:
+        rows = [_parsed(line, f"{path}, line {at}") for at, line in enumerate(text.split("\n"), 1) if line]
     if not isinstance(rows, list) or not rows:
         raise UserError(f"{path} holds no rows; restore the file from its origin")
     return rows
+
+
+def _parsed(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:  # of numbers with too many digits, and of deep nesting
+        raise UserError(f"{where}: no valid JSON ({error}); restore the file from its origin") from error
 
 
 def _from_hub(name: str, split: Split) -> list[Row]:

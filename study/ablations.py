@@ -42,9 +42,6 @@ def _axis(plan: Plan, folders: dict[str, Folder], method: str, overrides: dict[s
         raise UserError(f"{where}: '{method}' must vary one setting, but varies {found}; give one list of values")
     if not overrides[varied[0]]:
         raise UserError(f"{where}: '{varied[0]}' of '{method}' is an empty list; give at least one value")
-    twice = [value for at, value in enumerate(overrides[varied[0]]) if value in overrides[varied[0]][:at]]
-    if twice:
-        raise UserError(f"{where}: '{varied[0]}' of '{method}' has {twice[0]!r} twice; take one out")
     setting = folders[method].declares.settings.get(varied[0])
     points = []
     for value in overrides[varied[0]]:
@@ -58,4 +55,7 @@ def _axis(plan: Plan, folders: dict[str, Folder], method: str, overrides: dict[s
             for pair, id in used.items()
         }
         points.append({"value": value, "runs": [run.id for run in runs], "thresholds": own})
+    twice = [value for at, value in enumerate(overrides[varied[0]]) if value in overrides[varied[0]][:at]]
+    if twice:  # of values that are allowed: True would be 1 twice
+        raise UserError(f"{where}: '{varied[0]}' of '{method}' has {twice[0]!r} twice; take one out")
     return {"method": method, "setting": (setting.symbol if setting else "") or varied[0], "points": points}

@@ -125,6 +125,9 @@ class Pair(Strict):
     def _distinct_tests(self) -> Pair:
         if len({test.name for test in self.tests}) < len(self.tests):
             raise ValueError("a test set is named twice")
+        titles = [test.title.strip() for test in self.tests]
+        if "" in titles or len(set(titles)) < len(titles):
+            raise ValueError(f"tables tell test sets by 'title', which are {titles}: give each one of its own")
         return self
 
     @model_validator(mode="after")
@@ -212,8 +215,12 @@ class Size(Strict):
 
     def train_of(self, pair: str, where: str = "config") -> TrainSettings:
         """Training settings of a pair: the size's, but for what the pair has of its own."""
-        own = {**self.train.model_dump(), **self.pairs[pair].train}
-        return parse(TrainSettings, own, f"{where}: pairs.{pair}.train")
+        given, at = self.pairs[pair].train, f"{where}: pairs.{pair}.train"
+        own = {**self.train.model_dump(), **given}
+        for unit, other, none in (("epochs", "steps", "0"), ("steps", "epochs", "null")):
+            if given.get(unit) and other not in given and own[other]:
+                raise UserError(f"{at}: '{unit}' stands for the size's '{other}'; write '{other}: {none}' beside it")
+        return parse(TrainSettings, own, at)
 
     def seeds_of(self, pair: str) -> list[int]:
         """Training seeds of a pair: its own, else the size's."""
@@ -229,7 +236,12 @@ def load_size(name: str) -> Size:
     """Read `config/<name>.yaml`; every mistake is one `UserError`."""
     folder = ROOT / "config"
     path = folder / f"{name}.yaml"
-    if not re.fullmatch(NAME, name) or not path.is_file():
+    if not re.fullmatch(NAME, name):
+        raise UserError(
+            f"there is no size {name!r}: a size's name has letters from A to Z, digits, '_', '-' and '.' alone, at "
+            "most 64, and does not begin with '-' or '.'; name its file in config/ so"
+        )
+    if not path.is_file():
         hint = nearest(name, (file.stem for file in folder.glob("*.yaml")))
         raise UserError(f"there is no size {name!r} in config/; {hint}")
     where = f"config/{name}.yaml"

@@ -21,6 +21,7 @@ from study.estimates import (
     UTILISATION,
     Device,
     bytes_per,
+    check_device,
     decoding_s,
     evaluation_memory,
     generation_memory,
@@ -29,7 +30,6 @@ from study.estimates import (
 from study.facts import Facts, judge_facts
 from study.hours import Clock, counted, meetings, pair_hours, told, trained_rows
 from study.pair_checks import Finding, Prompts, folder_fault, licence
-from training.errors import UserError, nearest
 
 GB = 1e9
 HERE = "found here"
@@ -39,8 +39,8 @@ Known = dict[str, tuple[Facts, Facts, Prompts]]  # student, teacher and prompts 
 def find_device(name: str | None, size: Size) -> tuple[Device, str]:
     """The card to reckon with, and where that comes from: asked for, found here, or what the size is meant for."""
     wanted = name or size.device
-    if wanted is not None and wanted not in DEVICES:
-        raise UserError(f"there is no device '{wanted}' in study/estimates.py; {nearest(wanted, DEVICES)}")
+    if wanted is not None:
+        check_device(wanted, "--device" if name else "config")
     found = None if name else _gpu()
     if found:
         return found, HERE

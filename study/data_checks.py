@@ -15,6 +15,7 @@ from study.estimates import PROMPT
 from study.facts import Facts
 from study.pair_checks import Finding, Prompts
 from training.errors import UserError
+from world.write import data_sets
 
 # As the authors' repositories state them (November 2026): openai/grade-school-math, hendrycks/math, openai/prm800k,
 # arkilpatel/SVAMP, apple/ml-gsm-symbolic (data), open-thought/reasoning-gym.
@@ -71,10 +72,10 @@ def _leaks(name: str, problems: ProblemData) -> Iterator[Finding]:
 
 
 def prompt_lengths(pair: Pair, student: Facts, root: str | None) -> Prompts:
-    """Tokens of the prompts that lie here; an allowance where a data set is elsewhere or cannot be read."""
-    problems = pair.data.problems
+    """Tokens of the prompts that lie or are made here; an allowance where a data set is elsewhere or cannot be read."""
+    problems, template = pair.data.problems, 0 if student.template is False else TEMPLATE
     if problems is None:
-        return Prompts(PROMPT, PROMPT, PROMPT, "a guess")
+        return _made_prompts(pair, student, template)
     known = {(data, split): _texts(data, split, root or problems.root) for data, split in _wanted(problems)}
     absent = [f"{data} ({split})" for (data, split), found in known.items() if not found]
     training = known.pop((problems.train, "train"))
@@ -84,13 +85,27 @@ def prompt_lengths(pair: Pair, student: Facts, root: str | None) -> Prompts:
     room = (problems.longest or math.inf) + len(CATALOGUE[problems.train].template)
     trained = [n for n, text in zip(lengths, training, strict=False) if len(text) <= room]
     # A test set that is not here may well ask what is left out of training.
-    used = lengths if absent else trained + lengths[len(training) :]
-    longest = max(used) // dense + TEMPLATE
+    asked = trained + lengths[len(training) :]
+    used = lengths if absent else asked
+    longest = max(used) // dense + template
     if absent:
         how += f"; {', '.join(absent)} not here, so at least {PROMPT} allowed"
         longest = max(longest, PROMPT)
-    in_training = max(trained) // dense + TEMPLATE if trained else PROMPT
-    return Prompts(longest, in_training, sum(used) / len(used) / usual + TEMPLATE, how)
+    in_training = max(trained) // dense + template if trained else PROMPT
+    counted = max(asked, default=0) if student.tokenizer else 0
+    return Prompts(longest, in_training, sum(used) / len(used) / usual + template, how, counted)
+
+
+def _made_prompts(pair: Pair, student: Facts, template: int) -> Prompts:
+    """Of the world, whose problems are made in a moment."""
+    assert pair.data.world is not None
+    try:
+        texts = [problem.prompt for made in data_sets(pair.data.world).values() for problem in made]
+    except UserError:  # there are not so many; writing the data will say so
+        return Prompts(PROMPT, PROMPT, PROMPT, "a guess")
+    lengths, (dense, usual), how = _lengths(texts, student.tokenizer)
+    longest, mean = max(lengths) // dense + template, sum(lengths) / len(lengths) / usual + template
+    return Prompts(longest, longest, mean, how, max(lengths) if student.tokenizer else 0)
 
 
 def _texts(data: str, split: str, root: str | None) -> list[str]:
@@ -99,9 +114,11 @@ def _texts(data: str, split: str, root: str | None) -> list[str]:
     if entry.hub and (root is None or not (Path(root) / entry.splits[split].file).is_file()):
         return []
     try:
-        rows = read_rows(data, split, root)
-        return [entry.template.format(question=entry.read(row, at)["question"]) for at, row in enumerate(rows)]
-    except (UserError, AttributeError, KeyError, TypeError, ValueError):
+        rows = enumerate(read_rows(data, split, root))
+        texts = [entry.template.format(question=entry.read(row, at)["question"]) for at, row in rows]
+        "".join(texts).encode()  # half of a character is a ValueError here, and a tokenizer's TypeError
+        return texts
+    except (UserError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         return []  # what is wrong with it, writing the data will say
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sources.architectures import Config
 from sources.settings import SmolModel
 from study.config import Evaluation
+from training.errors import UserError, nearest
 from training.settings import TrainSettings
 
 PROMPT = 300  # tokens of a prompt, chat template included: an allowance where the problems cannot be read
@@ -48,6 +49,12 @@ DEVICES = {
     "rtx4090": Device("RTX 4090, 24 GB", 25.2e9, 165e12, 1.0e12),
     "l4": Device("L4, 24 GB", 24.0e9, 121e12, 0.3e12),
 }
+
+
+def check_device(name: str, where: str) -> None:
+    """`UserError` with the nearest name where there is no such card."""
+    if name not in DEVICES:
+        raise UserError(f"{where}: there is no device '{name}' in study/estimates.py; {nearest(name, DEVICES)}")
 
 
 def bytes_per(dtype: str) -> int:

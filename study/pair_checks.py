@@ -18,12 +18,16 @@ Level = Literal["ok", "note", "warning", "refused"]
 
 @dataclass(frozen=True)
 class Prompts:
-    """Tokens of a pair's prompts, chat template included: the longest of all and in training, the mean, and whence."""
+    """Tokens of a pair's prompts, chat template included: the longest of all and in training, the mean, and whence.
+
+    `counted`: how many of the longest one's are no allowance, but counted by the tokenizer.
+    """
 
     longest: int
     training: int
     mean: float
     source: str
+    counted: int = 0
 
 
 @dataclass(frozen=True)
@@ -176,7 +180,12 @@ def _context(subject: str, model: Facts, response: int, prompt: Prompts) -> Iter
         return
     held, needed = model.config.max_position_embeddings, prompt.longest + response
     text = f"{held:,} tokens, {needed:,} needed ({prompt.longest:,} for a prompt)"
-    yield Finding("ok" if held >= needed else "refused", subject, "context length", text)
+    if held >= needed:
+        yield Finding("ok", subject, "context length", text)
+    elif held < prompt.counted + response:
+        yield Finding("refused", subject, "context length", text)
+    else:  # it may do
+        yield Finding("warning", subject, "context length", f"{text}, of which {prompt.counted:,} are counted")
 
 
 def licence(model: Facts, subject: str) -> tuple[Level, str, str, str]:

@@ -20,7 +20,8 @@ from sources.settings import ProblemData, ShadowModel
 from study.ablations import Ablated, ablate
 from study.code import code_hash, short_hash
 from study.config import ModelSource, Pair, Size, check_prompts, load_size
-from study.runs import Run, add_threshold, method_runs
+from study.estimates import check_device
+from study.runs import Run, add_threshold, check_shown, method_runs
 from study.vocabulary import check_vocabularies
 from training.errors import UserError, nearest
 from training.folders import ROOT, find_folders
@@ -150,6 +151,8 @@ def draft(name: str, data_root: str | None = None) -> Plan:
     """The plan by its config and method folders alone; whether models and data are there was not looked at."""
     size = load_size(name)
     where = f"config/{name}.yaml"
+    if size.device is not None:
+        check_device(size.device, where)
     folders = find_folders(tuple(size.methods_path))
     for method in {**size.methods, **{m: None for ablation in size.ablations.values() for m in ablation.methods}}:
         if method not in folders:
@@ -167,15 +170,22 @@ def draft(name: str, data_root: str | None = None) -> Plan:
                 plan.runs[run.id] = run
     # A threshold may need a run of a method that is none of the size's.
     plan.tabled = [run.id for run in plan.runs.values() if run.kind != "method" or run.method in size.methods]
+    for ablation in size.ablations:
+        plan.ablations[ablation] = ablate(plan, ablation, folders, where)
+    _check_rows(plan, where)
+    return plan
+
+
+def _check_rows(plan: Plan, where: str) -> None:
+    """`UserError` where two rows of a table could not be told apart."""
     if twins := namesakes(plan.chosen()):
         one, other = twins
         raise UserError(
             f"{where}: '{one.method}' and '{other.method}' would both be called '{row_name(one)}'; give one of them "
             "another 'label' in its method.yaml"
         )
-    for ablation in size.ablations:
-        plan.ablations[ablation] = ablate(plan, ablation, folders, where)
-    return plan
+    for table in ("", *plan.ablations):
+        check_shown(plan, plan.chosen(table), where)
 
 
 def check_inputs(plan: Plan) -> None:

@@ -89,6 +89,27 @@ def method_runs(
     return runs
 
 
+def check_shown(plan: Plan, runs: list[Run], where: str) -> None:
+    """`UserError` where two runs differ in a value of which tables show too few digits: one would replace the other."""
+    seen: dict[tuple[Any, ...], Run] = {}
+    for run in runs:
+        other = seen.setdefault((run.pair, run.method, run.setting, run.seed), run)
+        if other.id == run.id:
+            continue
+        one, two = _chosen(plan, other), _chosen(plan, run)
+        name = next(name for name in one if one[name] != two[name])
+        raise UserError(
+            f"{where}: '{name}' of method '{run.method}' is {one[name]!r} and {two[name]!r}, both of which tables show "
+            f"as '{run.setting}'; take one out, or choose values that differ in their first six digits"
+        )
+
+
+def _chosen(plan: Plan, run: Run) -> dict[str, Any]:
+    """What tells a run from others of its method and seed."""
+    constraint = {f"threshold.{key}": value for key, value in plan.thresholds.get(run.threshold, {}).items()}
+    return {**run.params["settings"], "lr": run.params["train"]["lr"], **constraint}
+
+
 def _check_reading(settings: dict[str, Any], threshold: Threshold, method: str, where: str) -> None:
     """`UserError` where a row would hold d, a limit on one reading of the divergence, against another."""
     own = settings.get("constraint", threshold.reading)

@@ -48,10 +48,16 @@ def main(folder: Path) -> None:
     train.main(command(folder, "solutions", "sft", schedule="linear"))
     train.main(command(folder, "sampled", "dual_lagrangian"))
     update = loop.Trainer.update
-    loop.Trainer.update = lambda trainer, step: exit() if step == 2 else update(trainer, step)  # type: ignore
+
+    def interrupted(trainer: loop.Trainer, step: int) -> dict[str, float]:
+        if step == 2:
+            raise KeyboardInterrupt
+        return update(trainer, step)
+
+    loop.Trainer.update = interrupted  # type: ignore[method-assign]
     try:
         train.main(command(folder, "stopped", "dual_lagrangian"))
-    except SystemExit:
+    except KeyboardInterrupt:
         loop.Trainer.update = update  # type: ignore[method-assign]
     train.main(command(folder, "stopped", "dual_lagrangian"))
 

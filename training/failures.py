@@ -13,6 +13,8 @@ from training.errors import OUT_OF_MEMORY, STORAGE, TrainingFailed, UserError, o
 class Watched:
     """A block in which any error becomes `TrainingFailed`, with the step, the cause and the place in the method.
 
+    `sys.exit` too: a job that it ended would leave no result, and with code 0 would even count as done.
+
     Left as they are: `TrainingFailed`, a `UserError`, and trouble with the disk or the device, which says nothing about
     the method and ends the job, so that a re-run takes it up again.
     """
@@ -27,7 +29,7 @@ class Watched:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not isinstance(error, Exception) or isinstance(error, TrainingFailed | UserError):
+        if not isinstance(error, Exception | SystemExit) or isinstance(error, TrainingFailed | UserError):
             return
         if isinstance(error, OSError) and error.errno in STORAGE:
             return
@@ -39,7 +41,7 @@ class Watched:
             raise TrainingFailed(f"out of memory at step {step} ({cause}); {_less_memory(error)}") from error
         raise TrainingFailed(f"{type(error).__name__} at step {step}: {cause} ({self._place(error)})") from error
 
-    def _place(self, error: Exception) -> str:
+    def _place(self, error: BaseException) -> str:
         """File and line: the innermost in the method's folder or, where there is none, the innermost of all."""
         frames = traceback.extract_tb(error.__traceback__)
         own = [f for f in frames if Path(f.filename).resolve().is_relative_to(self.method.resolve())]
@@ -47,7 +49,7 @@ class Watched:
         return f"{'/'.join(Path(last.filename).parts[-2:])}, line {last.lineno}"
 
 
-def _less_memory(error: Exception) -> str:
+def _less_memory(error: BaseException) -> str:
     """What to change, by where the memory ran out: sampling has all rows at once, whatever the micro-batches are."""
     passed = {Path(frame.filename).name for frame in traceback.extract_tb(error.__traceback__)}
     if "monitor.py" in passed:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from training.errors import UserError, nearest
 from training.method_source import check_source, defines
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 SLIPS = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, OSError, RuntimeError,
-         TypeError, ValueError)  # fmt: skip
+         SystemExit, TypeError, ValueError)  # fmt: skip
+
+LOGGED = {"step", "reward", "length", "loss", "grad_norm"}  # what the log has of every update by itself
 
 
 class Needs(Strict):
@@ -81,6 +83,13 @@ class Declaration(Strict):
     settings: dict[str, Setting] = Field(default_factory=dict)
     statistics: dict[str, str] = Field(default_factory=dict)  # what `loss` logs of each update: name, meaning
 
+    @field_validator("statistics")
+    @classmethod
+    def _names_of_its_own(cls, statistics: dict[str, str]) -> dict[str, str]:
+        if taken := sorted(LOGGED & statistics.keys()):
+            raise ValueError(f"'{taken[0]}' would replace the log's own value of this name: rename it")
+        return statistics
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -103,10 +112,11 @@ class Folder:
             values = given if isinstance(given, list) else [given]
             if not values:
                 raise UserError(f"{where}: '{name}' is an empty list; give at least one value")
-            twice = [value for place, value in enumerate(values) if value in values[:place]]
+            checked = [setting.check(value, where, name) for value in values]
+            twice = [value for place, value in enumerate(checked) if value in checked[:place]]
             if twice:
                 raise UserError(f"{where}: '{name}' holds {twice[0]} twice; remove one of them")
-            axes.append([(name, setting.check(value, where, name)) for value in values])
+            axes.append([(name, value) for value in checked])
         return [dict(combination) for combination in itertools.product(*axes)]
 
     def describe(self, settings: dict[str, Any], varied: list[str]) -> str:

@@ -22,6 +22,7 @@ from training.monitor import task_rewards
 from training.optimizer import AdamW
 from training.parallel import Together, average_gradients, count, mean_over_processes, rank, sum_over_processes
 from training.prompt import encode
+from training.returned import loss_and_statistics, share_of
 from training.rollout import Rollouts, generate, given, samples_alone
 from training.settings import TrainSettings
 
@@ -96,8 +97,9 @@ class Trainer:
 
     def _sources(self, step: int) -> tuple[float, float]:
         """Share of updates on solutions and of the teacher in sampling: the method's, none in the common warm-up."""
-        warm = step < self.settings.kl_warmup
-        return (0.0, 0.0) if warm else (self.method.data_share, self.method.teacher_mix)
+        if step < self.settings.kl_warmup:
+            return 0.0, 0.0
+        return share_of(self.method, "data_share", step + 1), share_of(self.method, "teacher_mix", step + 1)
 
     def _solutions(self, prompts: list[list[int]], problems: list[Problem]) -> Rollouts:
         texts = [self.tokenizer(p["solution"], add_special_tokens=False)["input_ids"] for p in problems]
@@ -141,7 +143,7 @@ class Trainer:
 
     def _loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
         if step >= self.settings.kl_warmup:
-            return self.method.loss(batch)
+            return loss_and_statistics(self.method.loss(batch), step + 1)
         kl = batch.mean_expectation(reverse_kl)
         return kl, {"kl": kl.item()}
 

@@ -99,7 +99,7 @@ class Together:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if count() == 1 or (error is not None and not isinstance(error, Exception)):
+        if count() == 1 or (error is not None and not isinstance(error, Exception | SystemExit)):
             return
         told: list[str] = [""] * count()
         _talk(distributed.all_gather_object, told, "" if error is None else f"{type(error).__name__}: {error}")

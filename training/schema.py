@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -61,13 +62,27 @@ def read_params(model: type[Model], given: str) -> Model:
 
 def _sentence(model: type[BaseModel], problem: Any) -> str:
     path = [str(part) for part in problem["loc"]]
+    if path[-1:] == ["[key]"]:
+        return _key_sentence(path[:-1], problem)
     key = ".".join(path) or "the file"
     if problem["type"] == "extra_forbidden":
         return f"unknown key '{key}'; {nearest(path[-1], _keys_beside(model, path))}"
     if problem["type"] == "missing":
         return f"'{key}' is missing; add it"
     why = problem["msg"].removeprefix("Value error, ")
+    if not path and problem["type"] == "value_error":  # about several keys, which it names
+        return f"{why}; change it"
     return f"'{key}' is {_short(problem['input'])}, but {why[0].lower()}{why[1:]}; change it"
+
+
+def _key_sentence(path: list[str], problem: Any) -> str:
+    """Of a mapping's own key, which pydantic takes for a value beneath it."""
+    key = ".".join(path)
+    if problem["type"] == "literal_error":
+        known = re.findall("'([^']+)'", problem["ctx"]["expected"])
+        return f"unknown key '{key}'; {nearest(path[-1], known)}"
+    why = problem["msg"]
+    return f"the key '{key}' cannot stand here: {why[0].lower()}{why[1:]}; change it"
 
 
 def _keys_beside(model: type[BaseModel], path: list[str]) -> list[str]:

@@ -141,12 +141,14 @@ METHODS = [
     ),
     (YAML + "settings: {n: {default: 1}}\n", PYTHON, "'settings.n.help' is missing"),
     (YAML + "settings: {n: {default: .inf, help: x}}\n", PYTHON, "settings.n.default"),
+    (YAML + "statistics: {kl: a, step: b}\n", PYTHON, "but 'step' would replace the log's own value of this name"),
     (YAML, "def train(run:\n", "line 1: no valid Python"),
     (YAML, "\0", "no valid Python (source code string cannot contain null bytes)"),
     (YAML, "import torhc\n" + PYTHON, "line 1: there is no package 'torhc'"),
     (YAML, "X = 1\n", "defines neither a class 'Method' nor a function 'train'"),
     (YAML, "class Method:\n    pass\n", "'Method' is no subclass of training.method.Method"),
     (YAML, "X = undefined\n" + PYTHON, "cannot be loaded (NameError: name 'undefined' is not defined)"),
+    (YAML, "import sys\nsys.exit('bye')\n" + PYTHON, "cannot be loaded (SystemExit: bye); correct it"),
     (YAML, "from training.batch import Bach\n" + PYTHON, "cannot be loaded (ImportError: cannot import name 'Bach'"),
 ]
 

@@ -112,9 +112,34 @@ BAD = [
     (put("pairs", "micro", "data", "world", "ops", value=[4, 2]), "ops and longer are ranges"),
     (put("pairs", "micro", "teacher", "world", "styles", value={"careful": 0.5}), "styles must sum to 1"),
     (put("pairs", "micro", "teacher", "world", "styles", value={"neat": 1.0}), "pairs.micro.teacher.world.styles.neat"),
+    *(
+        (put("pairs", "micro", "teacher", "world", key, value={"carefull": 1.0}), "carefull'; did you mean 'careful'?")
+        for key in ("styles", "noise")
+    ),
+    (
+        put("pairs", "micro", "evaluate", value={"prompts": 4}),
+        "unknown key 'pairs.micro.evaluate.prompts'; known: batch, max_new_tokens",
+    ),
+    (
+        put("pairs", "micro", "train", value={"epochs": 1}),
+        "pairs.micro.train: 'epochs' stands for the size's 'steps'; write 'steps: 0' beside it",
+    ),
+    (
+        put("pairs", "micro", "train", value={"epochs": 1, "steps": 6}),
+        "pairs.micro.train: exactly one of 'steps' (1 or more) and 'epochs' must be given; change it",
+    ),
+    (put("methods", "soft_lagrangian", value={"lambda": [1, True]}), "'lambda' is True, but must be a number"),
+    (
+        put("ablations", "reading", "methods", value={"cmdp": {"n": [1, True]}}),
+        "ablation 'reading': 'n' is True, but must be a number",
+    ),
     (put("pairs", "micro", "tests", value=[]), "'pairs.micro.tests' is []"),
     (put("pairs", "micro", "tests", value=[{"name": "same"}]), "'pairs.micro.tests.0.title' is missing"),
     (put("pairs", "micro", "tests", value=[{"name": "same", "title": "x"}] * 2), "a test set is named twice"),
+    *(
+        (put("pairs", "micro", "tests", 1, "title", value=title), "'title', which are ['Same distribution', " + shown)
+        for title, shown in (("Same distribution ", "'Same distribution', 'Longer"), (" ", "'', 'Longer"))
+    ),
     (put("pairs", "micro", "regime", value={"grpo_cs": 1}), "did you mean 'grpo_cs_max'"),
     (put("pairs", "micro", "regime", value={"student_fac": [0.9, 0.1]}), "'student_fac' is a range [least, most]"),
     (put("pairs", "micro", "regime", value={"harder": "same"}), "but must be one of 'tests' after the first"),
@@ -133,8 +158,16 @@ BAD = [
     (put("methods", "cmdp", value={"n": True}), "'n' is True, but must be a number"),
     (put("methods", "cmdp", value={"n": float("inf")}), "'n' is inf, but must be a number"),
     (put("methods", "soft_lagrangian", value={"lambda": [0.1, 0.1]}), "'lambda' holds 0.1 twice"),
+    (
+        put("methods", "soft_lagrangian", value={"lambda": [0.1, 0.10000001]}),
+        "'lambda' of method 'soft_lagrangian' is 0.1 and 0.10000001, both of which tables show as 'λ=0.1'; take one",
+    ),
+    (put("methods", "grpo", value={"lr": [1e-3, 1.0000001e-3]}), "'grpo' is 0.001 and 0.0010000001, both of which"),
+    (put("methods", "cmdp", value={"threshold": [{"d": 0.3}, {"d": 0.30000001}]}), "is 0.3 and 0.30000001, both of"),
+    (put("ablations", "reading", "methods", value={"cmdp": {"n": [2, 2.0000001]}}), "is 2.0 and 2.0000001, both of"),
     (put("methods", "grpo", value={"lr": "fast"}), "is 'fast'"),
     (put("methods.path", value="/x"), "'methods.path' is '/x', but input should be a valid array"),
+    (put("device", value="h100_80g"), "there is no device 'h100_80g' in study/estimates.py; did you mean 'h100_80gb'"),
     (put("title", value="a\0b"), "a text holds a NUL character"),
     (
         put("pairs", "micro", "data", value={"problems": {"tests": {"gsm8k": 40}}}),
@@ -159,10 +192,13 @@ def test_a_mistake_is_one_clear_sentence(write: Any, change: Any, sentence: str)
 
 
 @pytest.mark.parametrize(
-    "name", ["../../x", "/etc/passwd", "", "a b", "x;touch y", "$(touch y)", "smoke\n", "config/smoke"]
+    "name", ["../../x", "/etc/passwd", "", "a b", "größe", "x;touch y", "$(touch y)", "smoke\n", "config/smoke"]
 )
-def test_a_size_is_a_plain_name(name: str) -> None:
-    with pytest.raises(UserError, match="there is no size ") as caught:
+def test_a_size_is_a_plain_name(write: Any, tmp_path: Path, name: str) -> None:
+    """Where its file is there, too: it would become part of paths and commands."""
+    if name.isprintable() and "/" not in name:
+        (tmp_path / "config" / f"{name}.yaml").touch()
+    with pytest.raises(UserError, match=r"there is no size .*: a size's name has letters from A to Z, d") as caught:
         make_plan(name)
     assert "\n" not in str(caught.value)
 
@@ -212,6 +248,16 @@ def test_a_rows_own_threshold_says_its_reading(write: Any) -> None:
     row = {"threshold": {"d": 4.2, "reading": "sum"}, "constraint": "sum"}
     runs = [run for run in write(put("methods", "cmdp", value=row)).chosen() if run.method == "cmdp"]
     assert [run.params["settings"]["constraint"] for run in runs] == ["sum"]
+
+
+def test_a_pair_can_count_in_the_other_unit(write: Any) -> None:
+    def change(values: dict[str, Any]) -> None:
+        values["train"] |= {"steps": 0, "epochs": 1}
+        values["pairs"]["micro"]["train"] = {"steps": 6}
+
+    with pytest.raises(UserError, match="'steps' stands for the size's 'epochs'; write 'epochs: null' beside it"):
+        write(change)
+    assert write(put("pairs", "micro", "train", value={"epochs": 1, "steps": 0})).size.train_of("micro").epochs == 1
 
 
 def test_all_layers_but_one_can_be_left_out() -> None:

@@ -66,6 +66,7 @@ def run_method(study: Study, code: str, folder: Path) -> dict[str, str]:
     [
         (IN_LOSS.format(fault="{}['beta']"), "KeyError at step 2: 'beta' (mine/method.py, line 10)"),
         (IN_LOSS.format(fault="raise Failure"), "Failure at step 2: no message (mine/method.py, line 10)"),
+        (IN_LOSS.format(fault="raise SystemExit(0)"), "SystemExit at step 2: 0 (mine/method.py, line 10)"),
         (IN_LOSS.format(fault="open('/nowhere')"), "FileNotFoundError at step 2: [Errno 2] No such file or directory"),
         (IN_LOSS.format(fault="return batch.logp.mean() * float('nan'), {}"), "the loss is nan at step 2"),
         (IN_LOSS.format(fault="return batch.logp.mean(), {'kl': float('nan')}"), "the kl is nan at step 2"),
@@ -81,6 +82,7 @@ def run_method(study: Study, code: str, folder: Path) -> dict[str, str]:
     ids=[
         "key",
         "own-class",
+        "exit",
         "file",
         "nan",
         "nan-statistic",
@@ -112,6 +114,12 @@ def test_trouble_with_the_device_is_no_result_of_the_method(said: str, kind: typ
     """But for a wrong index, which a GPU reports the same way, and for its memory."""
     with pytest.raises(kind, match=r"CUDA|cuDNN"), Watched(Path("methods/cmdp"), Cost()):
         raise RuntimeError(said)
+
+
+def test_an_interrupt_ends_the_job() -> None:
+    """It is the user's, and no result of the method."""
+    with pytest.raises(KeyboardInterrupt), Watched(Path("methods/cmdp"), Cost()):
+        raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize(

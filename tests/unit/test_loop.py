@@ -13,7 +13,7 @@ from tests import tiny
 from training.data import Problem, order, read_problems
 from training.divergence import reverse_kl
 from training.errors import TrainingFailed, UserError
-from training.folders import find_folders
+from training.folders import LOGGED, find_folders
 from training.loop import Trainer
 from training.settings import TrainSettings
 from world.tokenizer import build
@@ -140,6 +140,51 @@ def test_a_loss_that_is_not_finite_fails_the_run() -> None:
     made._responses = lambda problems, step: (tiny.rollouts([2] * 12, [3] * 12), True)  # type: ignore[method-assign]
     with pytest.raises(TrainingFailed, match="the loss is nan at step 1"):
         next(made.steps())
+
+
+@pytest.mark.parametrize(
+    ("give", "told"),
+    [
+        (lambda loss: (loss.expand(3), {}), "a tensor of shape (3,) with gradient as the loss"),
+        (lambda loss: (loss.detach(), {}), "a tensor of shape () without gradient as the loss"),
+        (lambda loss: (loss.item(), {}), "0.5 as the loss"),
+        (lambda loss: None, "None"),
+        (lambda loss: loss, "a tensor of shape () with gradient"),
+        (lambda loss: (loss, None), "None as the statistics"),
+        (lambda loss: (loss, {"kl": "small"}), "'small' as the statistic 'kl'"),
+        (lambda loss: (loss, {"kl": loss}), "a tensor of shape () with gradient as the statistic 'kl'"),
+    ],
+)
+def test_what_a_loss_returns_is_checked(give: Any, told: str) -> None:
+    made = trainer("grpo")
+    made.method.loss = lambda batch: give(batch.logp.mean() * 0 + 0.5)  # type: ignore[method-assign]
+    with pytest.raises(TrainingFailed) as failed:
+        made.update(0)
+    assert str(failed.value) == (
+        f"loss(batch) returned {told} at step 1, but must return a pair: a scalar tensor with gradient, and a dict of "
+        "names to numbers"
+    )
+
+
+@pytest.mark.parametrize("name", ["step", "reward", "length", "loss", "grad_norm"])
+def test_a_statistic_does_not_replace_what_the_log_has_itself(name: str) -> None:
+    made = trainer("grpo")
+    made.method.loss = lambda batch: (batch.logp.mean(), {name: 7.0})  # type: ignore[method-assign]
+    with pytest.raises(TrainingFailed, match=f"a statistic '{name}' at step 1, which would replace the log's own"):
+        made.update(0)
+
+
+def test_the_names_of_the_log_are_all_known() -> None:
+    assert next(trainer("grpo").steps()).keys() - {"advantage_abs"} == LOGGED
+
+
+@pytest.mark.parametrize("share", ["teacher_mix", "data_share"])
+@pytest.mark.parametrize("value", [1.5, -0.1, float("nan"), "half"])
+def test_a_share_outside_0_and_1_fails_the_run(share: str, value: Any) -> None:
+    made = trainer("gkd")
+    setattr(made.method, share, value)
+    with pytest.raises(TrainingFailed, match=f"the method's {share} is {value!r} at step 1, but must be a number from"):
+        made.update(0)
 
 
 def test_warm_up_on_the_kl_alone() -> None:

@@ -21,8 +21,10 @@ from study.facts import Facts, facts
 from study.pair_checks import Finding, Prompts, folder_findings, pair_findings
 from study.vocabulary import Vocabulary
 from tests.tiny import llama
+from tests.unit.tiny_models import tiny_policy
 from training.errors import UserError
 from training.schema import parse
+from world.write import data_sets
 
 QWEN, TEACHER, LLAMA = "Qwen/Qwen2.5-Math-1.5B", "Qwen/Qwen2.5-Math-7B-Instruct", "meta-llama/Llama-3.2-3B"
 
@@ -40,7 +42,7 @@ def about(found: list[Finding], what: str) -> Finding:
 
 
 def checks(student: Facts, teacher: Facts, response: int = 512, prompt: int = PROMPT) -> list[Finding]:
-    return list(pair_findings("pair", student, teacher, Prompts(prompt, prompt, prompt, "a guess"), response))
+    return list(pair_findings("pair", student, teacher, Prompts(prompt, prompt, prompt, "told", prompt), response))
 
 
 def test_the_papers_pair_passes_with_its_widths_cut() -> None:
@@ -84,6 +86,42 @@ def test_context_template_and_equal_models() -> None:
     assert about(vision, "chat template").level == "warning"
     assert all("gated" in f.found for f in vision if f.what == "licence, gate")
     assert about(checks(of(QWEN), of(QWEN)), "models").level == "warning"
+
+
+@pytest.mark.parametrize(("response", "level"), [(3700, "ok"), (3900, "warning"), (4000, "refused")])
+def test_a_guessed_length_of_prompts_refuses_no_pair(response: int, level: str) -> None:
+    """Beyond what is counted of them: 100 of 300 tokens, before a context of 4,096."""
+    prompts = Prompts(PROMPT, PROMPT, PROMPT, "a guess", 100)
+    found = [f for f in pair_findings("pair", of(QWEN), of(QWEN), prompts, response) if f.what == "context length"]
+    assert [f.level for f in found] == [level, level]
+    assert ("(300 for a prompt), of which 100 are counted" in found[0].found) == (level == "warning")
+
+
+def test_prompts_of_the_world_are_measured(tmp_path: Path) -> None:
+    """A model made here, copied and used as it is, fits: it has 256 positions."""
+    tiny_policy(tmp_path, 0)
+    pair = load_size("micro").pairs["micro"]
+    model = of(str(tmp_path))
+    found = prompt_lengths(pair, model, None)
+    longest = max(len(problem.prompt.split()) for made in data_sets(pair.data.world).values() for problem in made)
+    assert (found.longest, found.counted, found.source) == (longest, longest, "by the student's tokenizer")
+    levels = [f.level for f in pair_findings("pair", model, model, found, 64) if f.what == "context length"]
+    assert levels == ["ok", "ok"]
+    few = pair.data.world.model_copy(update={"train": 50_000, "ops": (1, 1)})
+    impossible = pair.model_copy(update={"data": pair.data.model_copy(update={"world": few})})
+    assert (prompt_lengths(impossible, model, None).source, prompt_lengths(impossible, model, None).counted) == (
+        "a guess",
+        0,
+    )
+
+
+def test_half_a_character_is_left_to_the_writing_of_the_data(tmp_path: Path) -> None:
+    tiny_policy(tmp_path, 0)
+    (tmp_path / "gsm8k").mkdir()
+    row = {"question": "why \ud800", "answer": "#### 1"}
+    (tmp_path / "gsm8k" / "train.jsonl").write_text(json.dumps(row))
+    pair = load_size("single_gpu").pairs["qwen"]
+    assert prompt_lengths(pair, of(str(tmp_path)), str(tmp_path)).source.startswith("a guess")
 
 
 def test_a_folder_is_read(tmp_path: Path) -> None:

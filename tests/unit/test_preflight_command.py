@@ -70,10 +70,11 @@ def test_what_planning_refuses_is_refused(refused: Callable[..., str]) -> None:
 
 
 def test_a_vocabulary_that_planning_alone_knows_is_refused(refused: Callable[..., str], tmp_path: Path) -> None:
-    model = llama(1)
-    model.config.max_position_embeddings = 4096
-    model.save_pretrained(tmp_path)
-    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"vocab": {"a": 0}}, "added_tokens": []}))
+    policy = llama(1)
+    policy.config.max_position_embeddings = 4096
+    policy.save_pretrained(tmp_path)
+    model = {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"version": "1.0", "model": model, "added_tokens": []}))
     pair = {"student": {"pretrained": str(tmp_path)}}
     printed = refused("micro", lambda content: content["pairs"]["micro"].update(pair))
     assert "1 refused" in printed

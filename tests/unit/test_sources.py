@@ -24,12 +24,12 @@ GSM8K = {"question": "Ann has 1,200 nuts and buys N. How many has she?", "answer
 MADE_UP = {
     "gsm8k": lambda i: {key: text.replace("N", str(10 + i)) for key, text in GSM8K.items()},
     "svamp": lambda i: {
-        "ID": f"made-{201 + i if i < 8 else i}", "Body": "Ann had 9 nuts. She ate some",
+        "ID": f"made-{201 + i if i < 8 else i}", "Body": f"Ann had 9 nuts. She ate {i}",
         "Question": "How many are left?",
         "Equation": f"( ( 9.0 - {i}.0 ) - 0.5 )", "Answer": 8.5 - i, "Type": "Subtraction",
     },
     "gsm_symbolic": lambda i: {"id": i // 2, "instance": i % 2, **MADE_UP["gsm8k"](i)},
-    "reasoning_gym": lambda i: {"id": f"00-{i}", "question": "A?", "answer": f"{i}", "answer_cot": f"So.\n#### {i}"},
+    "reasoning_gym": lambda i: {"id": f"00-{i}", "question": f"{i}?", "answer": f"{i}", "answer_cot": f"So.\n#### {i}"},
     "math": lambda i: {"problem": f"What is ${i}/3$?", "solution": f"It is $\\boxed{{\\frac{{{i}}}{{3}}}}$."},
 }  # fmt: skip
 
@@ -76,7 +76,7 @@ def test_answers_solutions_and_the_asked_form(root):
     svamp = {p["id"]: p for p in problems.problems("svamp", "test", str(root))}["svamp-made-204"]
     assert (gsm8k["answer"], gsm8k["solution"]) == ("1213", "1200+13=\n#### 1,213")
     assert (svamp["answer"], svamp["solution"]) == ("5.5", "( 9 - 3 ) - 0.5 = 5.5\n#### 5.5")
-    assert svamp["question"] == "Ann had 9 nuts. She ate some, How many are left?"
+    assert svamp["question"] == "Ann had 9 nuts. She ate 3, How many are left?"
     assert math["answer"] == "\\frac{3}{3}"
     assert gsm8k["prompt"].endswith('"#### <number>".')
     assert math["prompt"].endswith("\\boxed{<answer>}.")
@@ -163,22 +163,6 @@ def test_a_question_is_trained_on_or_validated_on_never_both(root, capsys):
     questions = [p["question"] for name in ("validation", "train") for p in found[name]]
     assert len(questions) == len(set(questions)) == 8
     assert "8 problems are in a test set too, or twice in the set" in capsys.readouterr().err
-
-
-def test_a_row_of_another_form_is_one_sentence(root):
-    write(root / CATALOGUE["gsm8k"].splits["train"].file, [{"question": None, "answer": None}])
-    with pytest.raises(UserError, match="'gsm8k', split 'train': a row is not in its published form"):
-        problems.data_sets(settings(root))
-
-
-def test_a_missing_or_broken_file_is_named(root):
-    for text, sentence in [("{", r"test\.jsonl is no valid JSON"), ("", "holds no rows"), ("{}", "published form")]:
-        (root / "gsm8k" / "test.jsonl").write_text(text)
-        with pytest.raises(UserError, match=sentence):
-            problems.problems("gsm8k", "test", str(root))
-    (root / "gsm8k" / "test.jsonl").unlink()
-    with pytest.raises(UserError, match=r"no file .*gsm8k/test\.jsonl.*leave `data.root` out"):
-        problems.check_all(settings(root))
 
 
 def test_the_hub_is_read_where_there_is_no_root(monkeypatch):
