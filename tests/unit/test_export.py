@@ -184,3 +184,12 @@ def test_a_place_that_cannot_be_made_is_one_sentence(size: Collected, tmp_path: 
 def test_a_wrong_variable_is_one_sentence(given: list[str], told: str) -> None:
     with pytest.raises(UserError, match=told):
         main(["--collected", "c", *given])
+
+
+def test_a_size_that_was_never_made_is_one_sentence(tmp_path: Path) -> None:
+    folder = tmp_path / "built" / "micro" / "collected"
+    with pytest.raises(UserError, match=r"not a readable collected size .*; run make tables SIZE=micro"):
+        main(["--collected", str(folder), "--method", "cmdp", "--out", "o"])
+    folder.mkdir(parents=True)
+    with pytest.raises(UserError, match="; delete it and run make tables SIZE=micro"):
+        main(["--collected", str(folder), "--method", "cmdp", "--out", "o"])
