@@ -286,7 +286,9 @@ def _theory(claim: Claim, folder: Path | None) -> Finding:
         with path.open(encoding="utf-8", newline="") as lines:
             cell = {(line["row"], line["column"]): line["text"] for line in csv.DictReader(lines)}
     except (OSError, ValueError, KeyError, csv.Error) as error:
-        raise UserError(f"{path} is no table of evaluation.theory ({error}); write it again") from error
+        raise UserError(
+            f"{path} is no table of evaluation.theory ({error}); delete {folder} and run make tables again"
+        ) from error
     try:
         verdicts = {key: (cell[key, "token"], cell[key, "kl"]) for key in claim.statements}
     except KeyError as error:

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict
 from evaluation.verdicts import FILE as VERDICTS
 from evaluation.verdicts import read_verdicts
 from training.errors import UserError, cli
+from training.json_files import read_object
 from training.schema import read_params
 
 KEYS = ["test", "decoding", "prompt", "sample"]
@@ -81,6 +82,13 @@ class GapError(Exception):
     """A file of a run that is not there or cannot be read, in words."""
 
 
+class DamageError(GapError):
+    """A file that is there, so the workflow would leave it as it is: `delete` has to go for it to be made again."""
+
+    def __init__(self, said: str, delete: Path) -> None:
+        super().__init__(f"{said}; delete {delete} and make the size again")
+
+
 def main(argv: list[str] | None = None) -> None:
     """Command line: `--params JSON [--runs DIR] [--verdicts FILE ...] --out DIR`."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -105,7 +113,9 @@ def gather(entry: Entry, folder: Path) -> Gathered:
     """The frames of one run. References and controls are not trained: they have scores only."""
     try:
         record = _json(folder / "run.json") if entry.kind == "method" else {"status": "ok"}
-        if record.get("status") != "ok":
+        if record.get("status") not in ("ok", "failed"):
+            raise DamageError("run.json does not say how the run ended", folder)
+        if record["status"] == "failed":
             return Gathered("failed", str(record.get("why") or "no reason given"))
         scores = _scores(folder / entry.evaluation / "scores.parquet", entry.run)
         if entry.kind != "method":
@@ -137,7 +147,7 @@ def made_with(entry: Entry, folder: Path) -> list[tuple[str, str]]:
 def _json(path: Path) -> dict[str, Any]:
     value = _parsed(_text(path), path)
     if not isinstance(value, dict):
-        raise GapError(f"{path.name} holds no JSON object")
+        raise DamageError(f"{path.name} holds no JSON object", path.parent)
     return value
 
 
@@ -147,14 +157,14 @@ def _text(path: Path) -> str:
     except FileNotFoundError as error:
         raise GapError(f"{path.name} is not there") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise GapError(f"{path.name} cannot be read ({type(error).__name__})") from error
+        raise DamageError(f"{path.name} cannot be read ({type(error).__name__})", path.parent) from error
 
 
 def _parsed(text: str, path: Path) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise GapError(f"{path.name} is not JSON ({error.msg})") from error
+        raise DamageError(f"{path.name} is not JSON ({error.msg})", path.parent) from error
 
 
 def _scores(path: Path, run: str) -> pd.DataFrame:
@@ -164,9 +174,9 @@ def _scores(path: Path, run: str) -> pd.DataFrame:
     except FileNotFoundError as error:
         raise GapError(f"{path.name} is not there") from error
     except (OSError, ValueError) as error:  # pyarrow's errors on damaged files and absent columns
-        raise GapError(f"{path.name} cannot be read ({type(error).__name__})") from error
+        raise DamageError(f"{path.name} cannot be read ({type(error).__name__})", path) from error
     if wide.empty:
-        raise GapError(f"{path.name} has no rows")
+        raise DamageError(f"{path.name} has no rows", path)
     wide.insert(0, "run", run)
     defined = [metric for metric in METRICS if wide[metric].notna().any()]
     return wide.melt(["run", *KEYS], defined, "metric", "value")[SCORES]
@@ -182,7 +192,7 @@ def _curves(path: Path, run: str) -> pd.DataFrame:
             for step in steps
         ]  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
-        raise GapError(f"{path.name} lacks step, reward, length or a reading of kl in a row") from error
+        raise DamageError(f"{path.name} lacks step, reward, length or a reading of kl in a row", path.parent) from error
     return pd.concat(frames) if frames else _empty(CURVES)
 
 
@@ -206,13 +216,11 @@ def _joined(frames: list[pd.DataFrame | None], columns: list[str]) -> pd.DataFra
 
 def threshold(given: Any, pair: str) -> dict[str, Any]:
     """`{"d": nats, "source": ...}` of a pair, as given or from the named file; `UserError` where there is none."""
-    try:
-        value = _json(Path(given)) if isinstance(given, str) else given
-    except GapError as gap:
-        raise UserError(f"pair '{pair}': threshold {given}: {gap}; run study.threshold") from gap
-    if not isinstance(value, dict) or not {"d", "source"} <= value.keys():
-        raise UserError(f"pair '{pair}': the threshold is {value!r}, but must have 'd' and 'source'; correct it")
-    return value
+    if isinstance(given, str):
+        return read_object(Path(given), {"d": float, "source": str}, "delete it and run make tables again")
+    if not isinstance(given, dict) or not {"d", "source"} <= given.keys():
+        raise UserError(f"pair '{pair}': the threshold is {given!r}, but must have 'd' and 'source'; correct it")
+    return given
 
 
 def write(

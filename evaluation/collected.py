@@ -252,6 +252,12 @@ def _frame(path: Path, columns: list[str]) -> pd.DataFrame:
     return frame
 
 
+def _remedy(folder: Path) -> str:
+    """How a collected size is made again; what is there, the workflow would leave as it is."""
+    size = folder.parent.name if folder.name == "collected" else "<its size>"
+    return f"{'delete it and ' if folder.exists() else ''}run make tables SIZE={size}"
+
+
 def read(folder: Path) -> Collected:
     """The collected size in `folder`. Raises `UserError` where a file is missing or unreadable."""
     try:
@@ -259,11 +265,11 @@ def read(folder: Path) -> Collected:
         scores, curves, costs = (_frame(folder / f"{name}.parquet", columns) for name, columns in COLUMNS.items())
     except (OSError, ValidationError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{folder} is not a readable collected size ({reason}); run evaluation.collect") from error
+        raise UserError(f"{folder} is not a readable collected size ({reason}); {_remedy(folder)}") from error
     ids = [run.run for run in index.runs]
     if len(set(ids)) < len(ids):
         twice = next(name for name in ids if ids.count(name) > 1)
-        raise UserError(f"{folder / 'runs.json'} has the run '{twice}' twice; run evaluation.collect again")
+        raise UserError(f"{folder / 'runs.json'} has the run '{twice}' twice; {_remedy(folder)}")
     unknown = sorted({run.pair for run in index.runs} - set(index.pairs))
     if unknown:
         hint = nearest(unknown[0], index.pairs)

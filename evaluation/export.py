@@ -9,7 +9,6 @@ the teacher.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,11 @@ import jinja2
 
 from evaluation import measures
 from evaluation.collected import Collected, Row, Run, counts, read
+from evaluation.quiet import quieten
+from evaluation.sample_files import read_samples
 from evaluation.statistics import Estimate
 from training.errors import UserError, cli, nearest
+from training.json_files import read_object
 from training.model_folder import BUDGET
 
 RECORDS = ("run.json", "provenance.json", "cost.json")
@@ -51,7 +53,7 @@ def scores(size: Collected, run: Run) -> list[dict[str, str]]:
     for test in size.pairs[run.pair].tests:
         fac = measures.fac(size, row, test.name)
         if fac is None:
-            raise UserError(f"run {run.run} has no scores on {test.name}; make the tables of size {size.size} first")
+            raise UserError(f"run {run.run} has no scores on {test.name}; run make tables SIZE={size.size}")
         lines.append({
             "test": test.title, "fac": _percent(fac), "greedy": _percent(measures.fac(size, row, test.name, "greedy")),
             "cs": _percent(measures.satisfaction(size, row, test.name)),
@@ -83,24 +85,65 @@ def card(size: Collected, run: Run, record: dict[str, Any], example: str) -> str
 
 
 def export(size: Collected, run: Run, runs: Path, out: Path) -> None:
-    """Write the folder `out`; `UserError` where it has content already, or the run's own files are gone."""
+    """Write the folder `out`; `UserError` where it has content already, or the run's own files are gone or damaged."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is there already; name a new folder with OUT")
     own = runs / run.run
-    try:
-        record = json.loads((own / "run.json").read_text(encoding="utf-8"))
-        with (own / run.evaluation / "samples.jsonl").open(encoding="utf-8") as lines:
-            example = json.loads(next(lines))["prompt"]
-    except (OSError, ValueError, StopIteration) as error:
-        raise UserError(f"{own} is not whole ({error}); make it again: make tables SIZE={size.size}") from error
+    remedy = f"delete {own} and make it again: make tables SIZE={size.size}"
+    record = read_object(own / "run.json", {}, remedy)
+    samples = read_samples(own / run.evaluation / "samples.jsonl")
+    if not samples:
+        raise UserError(f"{own / run.evaluation / 'samples.jsonl'} is empty; {remedy}")
     if (own / "policy" / BUDGET).is_file():
         raise UserError(f"{run.run} reads its budget at every token, which takes the teacher; export another method")
-    text = card(size, run, record, example)
-    shutil.copytree(own / "policy", out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".snakemake*"))
-    for name in RECORDS:
-        if (own / name).is_file():
-            shutil.copy2(own / name, out / name)
-    (out / "README.md").write_text(text, encoding="utf-8")
+    try:
+        text = card(size, run, record, samples[0]["prompt"])
+    except jinja2.UndefinedError as error:
+        raise UserError(f"{own / 'run.json'} lacks what a card tells ({error}); {remedy}") from error
+    _check(own / "policy", record["train"].get("dtype", "float32"), remedy)
+    _write(own, text, out)
+
+
+def _check(policy: Path, dtype: str, remedy: str) -> None:
+    """`UserError` where a folder holds no whole model: whoever gets a copy could not tell why."""
+    quieten()
+    import torch
+
+    from training.models import load_policy, load_tokenizer
+
+    try:
+        load_tokenizer(policy)
+        load_policy(policy, dtype, torch.device("cpu"))
+    except UserError as error:
+        raise UserError(f"{policy} holds no whole model ({error}); {remedy}") from error
+
+
+def _write(own: Path, text: str, out: Path) -> None:
+    """The folder, made beside its place and put there by one rename: it is whole or not there."""
+    fresh = out.absolute().with_name(f".{out.absolute().name}.unfinished")
+    shutil.rmtree(fresh, ignore_errors=True)  # left by an export that was killed
+    try:
+        fresh.parent.mkdir(parents=True, exist_ok=True)
+        fresh.mkdir()
+    except OSError as error:
+        raise UserError(f"{out} cannot be made ({error.strerror}); name another folder with OUT") from error
+    try:
+        shutil.copytree(own / "policy", fresh, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".snakemake*"))
+        for name in RECORDS:
+            if (own / name).is_file():
+                shutil.copy2(own / name, fresh / name)
+        (fresh / "README.md").write_text(text, encoding="utf-8")
+        fresh.replace(out)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def whole_number(text: str) -> int:
+    """A seed; `UserError` where it is none, in place of argparse's lines on the usage."""
+    try:
+        return int(text)
+    except ValueError as error:
+        raise UserError(f"SEED is {text!r}, but must be a whole number; change it, e.g. SEED=0") from error
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -111,14 +154,16 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--pair")
     parser.add_argument("--method")
     parser.add_argument("--setting", help="as tables print it, e.g. λ=0.1")
-    parser.add_argument("--seed", type=int)
+    parser.add_argument("--seed", type=whole_number)
     parser.add_argument("--runs", type=Path, default=Path("results/runs"))
-    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--out", required=True)
     given = parser.parse_args(argv)
+    if not given.out:
+        raise UserError("OUT is empty; name a new folder: make export OUT=folder")
     size = read(given.collected)
     asked = {name: getattr(given, name) for name in ("run", "pair", "method", "setting", "seed")}
     run = choose(size, **asked)
-    export(size, run, given.runs, given.out)
+    export(size, run, given.runs, Path(given.out))
     print(f"{given.out}: {run.name}, seed {run.seed}, of size {size.size}; what it is stands in its README.md")
 
 

@@ -7,12 +7,44 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 if TYPE_CHECKING:
     from evaluation.collected import Collected
     from evaluation.table_files import Table
 
 NAMED = 8  # runs that a line names; of more it gives the number and the set's hash
 BESIDE = "sources.json"
+
+
+class RowRuns(BaseModel):
+    """The runs behind a row of a table."""
+
+    group: str
+    row: str
+    runs: list[str]
+
+
+class TableRuns(BaseModel):
+    """What `by_row` lists of a table."""
+
+    headings: dict[str, str]
+    compared: list[str]
+    rows: list[RowRuns]
+
+
+class RunPlace(BaseModel):
+    """Where the files of a run's evaluation are, below the run's folder."""
+
+    evaluation: str
+
+
+class Sources(BaseModel):
+    """`sources.json` as `of_tables` writes it."""
+
+    tests: dict[str, str]
+    runs: dict[str, RunPlace]
+    tables: dict[str, TableRuns]
 
 
 def union(sets: Iterable[Iterable[str]]) -> tuple[str, ...]:

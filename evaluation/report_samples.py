@@ -102,13 +102,14 @@ def _first_two(rows: list[Row]) -> tuple[int, int]:
 def _read(row: Row, runs: Path) -> _Read:
     run = row.finished[0]
     folder = runs / run.run / run.evaluation
-    samples = _lines(folder / "samples.jsonl", "evaluation.generate", lambda line: line["decoding"] == "sampled")
-    return _Read(row, run, samples, _lines(folder / "tokens.jsonl", "evaluation.score", lambda line: True))
+    samples = _lines(folder / "samples.jsonl", lambda line: line["decoding"] == "sampled")
+    return _Read(row, run, samples, _lines(folder / "tokens.jsonl", lambda line: True))
 
 
-def _lines(path: Path, maker: str, wanted: Callable[[dict[str, Any]], bool]) -> Lines:
+def _lines(path: Path, wanted: Callable[[dict[str, Any]], bool]) -> Lines:
     """By (test, prompt id) the first sample's line, in the order of the file."""
-    check_sum(path, f"delete {path.parent} and start again: only what hangs on it is made anew")
+    remedy = f"delete {path.parent} and run make tables again: only what hangs on it is made anew"
+    check_sum(path, remedy)
     found: Lines = {}
     try:
         with path.open(encoding="utf-8") as lines:
@@ -116,8 +117,8 @@ def _lines(path: Path, maker: str, wanted: Callable[[dict[str, Any]], bool]) -> 
                 line = json.loads(text)
                 if line["sample"] == 0 and wanted(line):
                     found.setdefault((line["test"], line["prompt_id"]), line)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} holds no readable samples ({error}); run {maker}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} holds no readable samples ({error}); {remedy}") from error
     return found
 
 

@@ -125,9 +125,17 @@ def to_csv(table: Table) -> str:
 
 
 def read_cells(path: Path) -> list[dict[str, str]]:
-    """The lines of a table's CSV, in order, as `to_csv` wrote them."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    """The lines of a table's CSV, in order, as `to_csv` wrote them; `UserError` where it is none of those."""
+    remedy = f"delete {path.parent} and run make tables with its SIZE"
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            header, lines = reader.fieldnames, list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read ({error}); {remedy}") from error
+    if header != CSV_HEADER or any(None in line or None in line.values() for line in lines):
+        raise UserError(f"{path} is no table as evaluation.tables writes it; {remedy}")
+    return lines
 
 
 def to_markdown(table: Table) -> str:
@@ -210,13 +218,14 @@ def read_markdown(path: Path) -> Printed:
 
     Raises `UserError` where the file is not one of those.
     """
+    remedy = f"delete {path.parent} and run make tables with its SIZE"
     try:
         title, text, *pipes, ending = [line for line in path.read_text(encoding="utf-8").split("\n") if line]
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} is no table as evaluation.tables writes it ({error}); write it again") from error
+        raise UserError(f"{path} is no table as evaluation.tables writes it ({error}); {remedy}") from error
     rows = [_split(line) for line in pipes]
     if len(rows) < 2 or len({len(row) for row in rows}) > 1:
-        raise UserError(f"{path} is no table as evaluation.tables writes it: rows differ in cells; write it again")
+        raise UserError(f"{path} is no table as evaluation.tables writes it: rows differ in cells; {remedy}")
     return Printed(path.stem, title.removeprefix("## "), text, rows[0], tuple(rows[2:]), _unescaped(ending))
 
 

@@ -15,19 +15,49 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
+from pydantic import BaseModel, ValidationError
 
 from evaluation.captions import group_title
-from evaluation.lineage import BESIDE, union
+from evaluation.lineage import BESIDE, Sources, union
+from evaluation.sample_files import read_samples
 from evaluation.table_files import read_cells
 from training.errors import UserError, cli, nearest
 from training.json_files import read_object
 
-REMEDY = "make the tables first: make tables"
 UNTESTED = ("cost", "equal_compute")  # tables of training alone
 FEW = 3  # prompts of a run, and runs with their prompts, that are shown without --all
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Git(BaseModel):
+    """Of a job's record: the commit, or why it is not known."""
+
+    commit: str = ""
+    unknown: str = "no commit"
+    dirty: bool = False
+    diff: str | None = None
+
+
+class Machine(BaseModel):
+    """Of a job's record: what it ran on."""
+
+    device: str
+    processor: str
+
+
+class Record(BaseModel):
+    """What is shown of a job's record (study.provenance)."""
+
+    git: Git
+    machine: Machine
+    code: dict[str, str]
+    start: str
+    end: str
 
 
 @dataclass(frozen=True)
@@ -44,6 +74,14 @@ class Cell:
     test: str | None
     decoding: str
     folders: dict[str, str]
+
+
+def _read(model: type[M], path: Path, remedy: str) -> M:
+    try:
+        return model.model_validate(read_object(path, {}, remedy))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{path}, '{'.'.join(map(str, first['loc']))}': {first['msg']}; {remedy}") from error
 
 
 def pick(word: str, known: Iterable[str], what: str, also: dict[str, str] | None = None) -> str:
@@ -78,23 +116,24 @@ def find(cell: str, tables: Path) -> Cell:
             f"the cell is {cell!r}, but must be table/row/group/column, e.g. 'main/CMDP/same/FAC', with \\/ for a / "
             "within a name; change it"
         )
-    index = read_object(tables / BESIDE, {}, REMEDY)
-    if parts[0] not in index["tables"] and (tables / f"{parts[0]}.csv").is_file():
+    remedy = f"delete {tables}, if it is there, and run make tables with its SIZE"
+    index = _read(Sources, tables / BESIDE, remedy)
+    if parts[0] not in index.tables and (tables / f"{parts[0]}.csv").is_file():
         raise UserError(f"table '{parts[0]}' was computed, not measured: no run stands behind it (docs/theory.md)")
-    name = pick(parts[0], index["tables"], "table")
-    table = index["tables"][name]
+    name = pick(parts[0], index.tables, "table")
+    table = index.tables[name]
     lines = [line for line in read_cells(tables / f"{name}.csv") if line["column"] != "runs"]
     row = pick(parts[1], (line["row"] for line in lines), f"row of table '{name}'")
     groups = [line["group"] for line in lines if line["row"] == row]
-    group = pick(
-        parts[2] if len(parts) == 4 else "", groups, f"group of table '{name}'", _named(index["tests"], groups)
-    )
+    group = pick(parts[2] if len(parts) == 4 else "", groups, f"group of table '{name}'", _named(index.tests, groups))
     here = {line["column"]: line for line in lines if (line["row"], line["group"]) == (row, group)}
-    column = pick(parts[-1], here, f"column of table '{name}'", table["headings"])
-    runs = {entry["row"]: entry["runs"] for entry in table["rows"] if entry["group"] == group}
-    others = union(found for label, found in runs.items() if label != row) if column in table["compared"] else ()
-    test = next((test for title, test in index["tests"].items() if _of(group, title)), None)
-    folders = {run: where["evaluation"] for run, where in index["runs"].items()}
+    column = pick(parts[-1], here, f"column of table '{name}'", table.headings)
+    runs = {entry.row: entry.runs for entry in table.rows if entry.group == group}
+    if row not in runs:
+        raise UserError(f"{tables / BESIDE} names no runs of '{row}' in '{group}' of table '{name}'; {remedy}")
+    others = union(found for label, found in runs.items() if label != row) if column in table.compared else ()
+    test = next((test for title, test in index.tests.items() if _of(group, title)), None)
+    folders = {run: where.evaluation for run, where in index.runs.items()}
     beside = [run for run in others if run not in runs[row]]
     return Cell(name, here[column], runs[row], beside, test, "greedy" if "greedy" in column else "sampled", folders)
 
@@ -128,12 +167,12 @@ def told(cell: Cell, runs: Path, everything: bool) -> Iterator[str]:
 
 def _run(folder: Path, evaluation: str, cell: Cell, everything: bool) -> Iterator[str]:
     """One run: what it was trained and evaluated on, and its prompts where the cell is of a test set."""
-    own = folder / evaluation
+    own, remedy = folder / evaluation, f"delete {folder} and run make tables with its SIZE"
     for record in (folder / "provenance.json", own / "generate.provenance.json", own / "score.provenance.json"):
         if record.is_file():
-            yield f"{record.relative_to(folder)}: {_summary(read_object(record, {}, REMEDY))}"
+            yield f"{record.relative_to(folder)}: {_summary(_read(Record, record, remedy))}"
     if (folder / "run.json").is_file():
-        config = read_object(folder / "run.json", {}, REMEDY)
+        config = read_object(folder / "run.json", {}, remedy)
         yield f"run.json: seed {config.get('seed')}, settings {json.dumps(config.get('settings'), ensure_ascii=False)}"
     if cell.test is None and cell.table in UNTESTED:
         yield "the cell is of no test set: see train.jsonl, curves.jsonl and cost.json"
@@ -146,37 +185,44 @@ def _run(folder: Path, evaluation: str, cell: Cell, everything: bool) -> Iterato
         yield f"its samples are not in {own}"
 
 
-def _summary(record: dict[str, Any]) -> str:
-    git, machine = record["git"], record["machine"]
-    state = f"commit {git['commit'][:10]}" if "commit" in git else git["unknown"]
-    changed = f" and changes {git['diff']}" if git.get("dirty") else ""
-    code = ", ".join(f"{name} {digest}" for name, digest in record["code"].items())
-    device = machine["processor"] if machine["device"] == "cpu" else machine["device"]
-    return f"{state}{changed}; code: {code}; {device}; {record['start']} to {record['end']}"
+def _summary(record: Record) -> str:
+    git, machine = record.git, record.machine
+    state = f"commit {git.commit[:10]}" if git.commit else git.unknown
+    changed = f" and changes {git.diff}" if git.dirty else ""
+    code = ", ".join(f"{name} {digest}" for name, digest in record.code.items())
+    device = machine.processor if machine.device == "cpu" else machine.device
+    return f"{state}{changed}; code: {code}; {device}; {record.start} to {record.end}"
+
+
+def _scores(path: Path, test: str, decoding: str, remedy: str) -> dict[Any, dict[Any, float]]:
+    """The scores of the responses to a test set, by prompt and sample."""
+    try:
+        every = pd.read_parquet(path)
+        own = every[(every["test"] == test) & (every["decoding"] == decoding)]
+        return own.drop(columns=["test", "decoding"]).set_index(["prompt", "sample"]).to_dict("index")
+    except (OSError, ValueError, KeyError) as error:  # pyarrow's errors on damaged files, and absent columns
+        raise UserError(f"{path} cannot be read ({error}); {remedy}") from error
 
 
 def _prompts(folder: Path, test: str, decoding: str, everything: bool) -> Iterator[str]:
     """Prompts of a test set, each with the scores of its responses."""
-    scores = pd.read_parquet(folder / "scores.parquet")
-    scores = scores[(scores["test"] == test) & (scores["decoding"] == decoding)].set_index(["prompt", "sample"])
-    metrics = [name for name in scores.columns if name not in ("test", "decoding")]
-    seen: dict[str, None] = {}
-    with (folder / "samples.jsonl").open(encoding="utf-8") as lines:
-        for sample in map(json.loads, lines):
-            name = sample["prompt_id"]
-            if (sample["test"], sample["decoding"]) != (test, decoding) or (
-                name not in seen and len(seen) == FEW and not everything
-            ):
-                continue
-            if name not in seen:
-                seen[name] = None
-                yield f"{name}: {shorten(sample['question'], 160)} (answer {sample['answer']})"
-            score = scores.loc[(name, sample["sample"])]
-            shown = ", ".join(f"{metric} {score[metric]:.4g}" for metric in metrics if pd.notna(score[metric]))
+    remedy = f"delete {folder} and run make tables with its SIZE: only what hangs on it is made anew"
+    scores = _scores(folder / "scores.parquet", test, decoding, remedy)
+    asked: dict[str, list[dict[str, Any]]] = {}
+    for sample in read_samples(folder / "samples.jsonl"):
+        if (sample["test"], sample["decoding"]) == (test, decoding):
+            asked.setdefault(sample["prompt_id"], []).append(sample)
+    if {(name, sample["sample"]) for name, own in asked.items() for sample in own} != set(scores):
+        raise UserError(f"{folder}: samples.jsonl and scores.parquet are not of the same responses; {remedy}")
+    for name in list(asked)[: None if everything else FEW]:
+        first = asked[name][0]
+        yield f"{name}: {shorten(first.get('question', first['prompt']), 160)} (answer {first['answer']})"
+        for sample in asked[name]:
+            score = scores[name, sample["sample"]]
+            shown = ", ".join(f"{metric} {value:.4g}" for metric, value in score.items() if pd.notna(value))
             yield f"  {sample['sample']}: {shown}; {shorten(sample['response'], 100)!r}"
-    left = scores.index.get_level_values("prompt").nunique() - len(seen)
-    if left:
-        yield f"and {left} prompts more (--all)"
+    if len(asked) > FEW and not everything:
+        yield f"and {len(asked) - FEW} prompts more (--all)"
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -84,7 +84,8 @@ def line(run: dict[str, Any], runs: Path, threshold: Path) -> tuple[str, Line, f
         return name, Line(rate, gap=f"failed: {record['why']}", runs=(run["run"],)), -np.inf
     measured = last_quarter(runs / run["run"] / "curves.jsonl")
     own = record.get("inputs", {}).get("threshold")
-    d = read_object(threshold.with_name(f"{own}.json") if own else threshold, {"d": float}, "run study.threshold")["d"]
+    path = threshold.with_name(f"{own}.json") if own else threshold
+    d = read_object(path, {"d": float}, "delete it and run make tune again")["d"]
     cells: dict[str, Cell] = {
         "reward": mean_interval(measured["reward"]).scaled(100.0),
         "kl": mean_interval(measured["kl_mean"]),

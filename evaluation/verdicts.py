@@ -143,5 +143,7 @@ def read_verdicts(files: list[Path]) -> pd.DataFrame:
             frames.append(pd.read_parquet(file, columns=COLUMNS))
         except (OSError, ValueError) as error:  # pyarrow's errors on damaged files and absent columns
             reason = str(error).splitlines()[0]
-            raise UserError(f"{file} holds no readable verdicts ({reason}); run evaluation.judge") from error
+            raise UserError(
+                f"{file} holds no readable verdicts ({reason}); delete it and run make tables again"
+            ) from error
     return pd.concat(frames, ignore_index=True)

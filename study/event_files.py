@@ -9,11 +9,12 @@ each update, `curves.jsonl` (validation prompts) curves of means and histograms 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from training.errors import UserError, cli
 
@@ -21,29 +22,50 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
-def rows(path: Path) -> Iterator[dict[str, Any]]:
+Log = TypeVar("Log", bound=BaseModel)
+
+
+class Update(BaseModel):
+    """A row of `train.jsonl`: plain numbers."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+    __pydantic_extra__: dict[str, float]
+    step: int
+
+
+class Curve(BaseModel):
+    """A row of `curves.jsonl`: lists with a number per response, NaN of a policy that diverged."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+    __pydantic_extra__: dict[str, Annotated[list[float], Field(min_length=1)]]
+    step: int
+
+
+def rows(path: Path, kind: type[Log]) -> Iterator[Log]:
     """The rows of a log, none where there is no such file; a last line that is still being written is left out."""
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise UserError(f"{path} is damaged ({error}); make that run again") from error
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1] if path.is_file() else [], 1):
+        try:
+            yield kind.model_validate_json(line)
+        except ValidationError as error:
+            first = error.errors()[0]
+            what = ": ".join([*(repr(key) for key in first["loc"][:1]), first["msg"]])
+            raise UserError(
+                f"{path}, line {number}: {what}; delete {path.parent} and run make tables with its SIZE"
+            ) from error
 
 
 def add_run(writer: SummaryWriter, folder: Path) -> None:
     """All rows of one run."""
     import numpy as np
 
-    for row in rows(folder / "train.jsonl"):
-        for name, value in row.items():
-            if name != "step":
-                writer.add_scalar(f"update/{name}", value, row["step"])
-    for row in rows(folder / "curves.jsonl"):
-        for name, values in row.items():
-            if name != "step":
-                writer.add_scalar(f"validation/{name}", float(np.mean(values)), row["step"])
-                writer.add_histogram(f"validation/{name}", np.asarray(values, dtype=np.float64), row["step"])
+    for update in rows(folder / "train.jsonl", Update):
+        for name, value in update.__pydantic_extra__.items():
+            writer.add_scalar(f"update/{name}", value, update.step)
+    for curve in rows(folder / "curves.jsonl", Curve):
+        for name, values in curve.__pydantic_extra__.items():
+            writer.add_scalar(f"validation/{name}", float(np.mean(values)), curve.step)
+            if finite := [value for value in values if np.isfinite(value)]:
+                writer.add_histogram(f"validation/{name}", np.asarray(finite, dtype=np.float64), curve.step)
 
 
 def convert(runs: Path, out: Path) -> list[str]:

@@ -27,6 +27,7 @@ from training.files import flush
 
 STAMP = ".snakemake_timestamp"  # written into a folder by Snakemake when the job that makes it has finished
 TRAINED = "provenance.json"  # written last by training,
+RECORD = "run.json"  # and this before; `make retry` removes that of a run that failed
 SCORED = "score.provenance.json"
 SCORER = "evaluation/score.py"
 MEASURED = {
@@ -57,7 +58,7 @@ def finished(results: Path) -> Iterator[Part]:
     for pattern in ("thresholds/*.json", "provenance/[!.]*", f"scorers/{code_hash(SCORER)}"):
         yield from (Part(path.parent.name, (path.name,)) for path in sorted(results.glob(pattern)))
     for run in sorted(path for path in results.glob("runs/*") if path.is_dir()):
-        if (run / TRAINED).is_file() and (run / "policy" / STAMP).is_file():
+        if all((run / name).is_file() for name in (TRAINED, RECORD, f"policy/{STAMP}")):
             made = sorted(p.name for p in run.iterdir() if p.name != TRAINED and not p.name.startswith(("eval-", ".")))
             yield Part(f"runs/{run.name}", (*made, TRAINED))
         for measured in sorted(run.glob("eval-*")):
@@ -83,13 +84,17 @@ def usable(results: Path) -> Iterator[Part]:
     return (part for part in finished(results) if not scored_otherwise(part, results))
 
 
+def compared(name: str) -> bool:
+    """Whether equal ids must hold this entry alike."""
+    return name not in FREE and not name.endswith((TRAINED, ".log"))
+
+
 def unlike(one: Path, other: Path, entries: Iterable[str]) -> str:
-    """The first of `entries` that two folders do not hold alike, empty where there is none."""
-    for name in entries:
-        if name not in FREE and not name.endswith((TRAINED, ".log")):
-            there = (one / name).exists(), (other / name).exists()
-            if there != (True, True) or content_hash(one / name) != content_hash(other / name):
-                return name
+    """The first of `entries` that two folders both hold, and not alike; empty where there is none."""
+    for name in filter(compared, entries):
+        both = (one / name).exists() and (other / name).exists()
+        if both and content_hash(one / name) != content_hash(other / name):
+            return name
     return ""
 
 
@@ -109,6 +114,9 @@ def wanted(sources: list[Path], here: Path) -> dict[Part, Path]:
                     f"{source / part.folder / name} is not what {holder / part.folder} holds under this name, and "
                     "nothing was copied; find out which one is right, remove the other and merge again"
                 )
+            if any(map(compared, set(part.entries) - set(known.entries))):  # removed from the one that is held
+                lacking.pop(known, None)
+                held[part.mark], lacking[part] = (part, source), source
     return lacking
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import difflib
 import errno
+import os
+import re
+import shutil
 import sys
 from collections.abc import Callable, Iterable
 
@@ -53,6 +56,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"known: {', '.join(names)}" if names else "none is allowed here"
 
 
+def _unwrapped(error: OSError) -> OSError:
+    """The first error of a folder that could not be copied, of which shutil keeps the texts alone; else `error`."""
+    kept = re.search(r"\[Errno (\d+)\]", str(error)) if isinstance(error, shutil.Error) else None
+    return OSError(int(kept[1]), os.strerror(int(kept[1])), error.args[0][0][1]) if kept else error
+
+
 def cli(main: Callable[[list[str] | None], None]) -> None:
     """Run a command-line entry point; trouble that a sentence can tell ends it with that and exit code 2."""
     try:
@@ -61,9 +70,10 @@ def cli(main: Callable[[list[str] | None], None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        remedy = (STORAGE | PLACE).get(error.errno or 0)
+        trouble = _unwrapped(error)
+        remedy = (STORAGE | PLACE).get(trouble.errno or 0)
         if remedy is None:
             raise
-        what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+        what = f"{trouble.filename}: {trouble.strerror}" if trouble.filename else str(trouble.strerror)
         print(f"error: {what}; {remedy} and start again: what is finished is kept", file=sys.stderr)
         sys.exit(2)

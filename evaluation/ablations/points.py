@@ -81,9 +81,11 @@ def _axis(size: Collected, line: Line, pair: str) -> Axis:
     for point in line.points:
         rows = [by_run[run] for run in point.runs if run in by_run]
         if not rows:
-            raise UserError(f"runs of {line.method} {line.setting}={point.value} are not collected; collect them again")
+            raise UserError(
+                f"runs of {line.method} {line.setting}={point.value} are not collected; run make ablations again"
+            )
         constraint = point.thresholds[pair]
-        d = float(read_object(constraint.file, {"d": float}, "run study.threshold again")["d"])
+        d = float(read_object(constraint.file, {"d": float}, "delete it and run make ablations again")["d"])
         label, value = _named(point.value, d, constraint.reading, len(readings) > 1)
         points.append(Point(label, value, rows[0], d, constraint.reading))
     own = {"threshold": "d" if len(readings) == 1 else "reading"}

@@ -70,7 +70,7 @@ COMMANDS: list[tuple[str, tuple[str, ...], str]] = [
     ("evaluation.generate", ("--params", '{"tests": ["same"], "prompts": 99}', *GENERATE), "has 8 rows, fewer than"),
     ("evaluation.generate", ("--params", '{"tests": ["same"]}', *GENERATE[:2], "--out", "x"), "--policy is missing"),
     ("evaluation.generate", ("--params", '{"tests": ["same"]}', *GENERATE, "--out", "data"), "--out data is a folder"),
-    ("evaluation.score", ("--samples", "absent.jsonl", "--out", "s.parquet"), "no such file; run evaluation.generate"),
+    ("evaluation.score", ("--samples", "absent.jsonl", "--out", "s.parquet"), "no such file; run make tables"),
     ("evaluation.score", ("--samples", "data/same.jsonl", "--out", "s.parquet"), "the key 'test' is missing"),
     ("evaluation.collect", ("--params", '{"size": "x"}', "--out", "out"), "'pairs' is missing; add it"),
     ("evaluation.tables", ("--collected", "absent", "--out", "out"), "absent is not a readable collected size"),

@@ -126,6 +126,7 @@ def test_a_failed_run_is_a_gap_with_its_reason(tmp_path, capsys):
         (lambda run: (run / "run.json").unlink(), "run.json is not there"),
         (lambda run: (run / "run.json").write_text("{"), "run.json is not JSON"),
         (lambda run: (run / "run.json").write_text("[]"), "run.json holds no JSON object"),
+        (lambda run: (run / "run.json").write_text("{}"), "run.json does not say how the run ended"),
         (lambda run: (run / "cost.json").unlink(), "cost.json is not there"),
         (lambda run: (run / "curves.jsonl").write_text('{"step": 0}\n'), "curves.jsonl lacks step"),
         (lambda run: (run / "curves.jsonl").write_bytes(b"\xff"), "curves.jsonl cannot be read"),
@@ -139,7 +140,10 @@ def test_a_missing_or_damaged_file_is_a_gap_that_names_it(tmp_path, damage, why)
     damage(make_run(tmp_path / "runs" / "a"))
     index, long, curves, costs = collect(tmp_path, entry("a"))
     assert index["runs"][0]["status"] == "missing"
-    assert index["runs"][0]["why"].startswith(why)
+    said = index["runs"][0]["why"]
+    assert said.startswith(why)
+    what = tmp_path / "runs" / "a" / ("scores.parquet" if "scores" in why else "")
+    assert said.endswith("is not there" if "not there" in why else f"; delete {what} and make the size again")
     assert len(long) == len(curves) == len(costs) == 0
 
 
@@ -167,9 +171,18 @@ def test_the_threshold_file_of_a_pair_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("threshold", "says"), [("nowhere.json", r"run study\.threshold"), (None, "must have 'd' and 'source'")]
+    ("threshold", "says"),
+    [("nowhere.json", "delete it and run make tables again"), (None, "must have 'd' and 'source'")],
 )
 def test_a_pair_without_threshold_is_refused(tmp_path, threshold, says):
     with pytest.raises(UserError, match=says):
         collect(tmp_path, entry("absent"), threshold=threshold)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_threshold_file_says_what_to_do(tmp_path):
+    file = tmp_path / "threshold.json"
+    for text, says in (("{", "no valid JSON"), ("{}", "'d' is missing"), ('{"d": "x", "source": ""}', "'d' is 'x'")):
+        file.write_text(text)
+        with pytest.raises(UserError, match=f"{says}.*; delete it and run make tables again"):
+            collect(tmp_path, entry("absent"), threshold=str(file))

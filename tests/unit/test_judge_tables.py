@@ -212,7 +212,7 @@ def test_a_judge_that_heeds_instructions_is_out_of_range(size: Collected, folder
 def test_files_that_are_no_verdicts_or_do_not_fit_each_other_are_one_sentence(folder: Path, tmp_path: Path) -> None:
     bad = write_collected(tmp_path, prompts=6, samples=2, steps=2)
     (bad / FILE).write_bytes(b"no parquet")
-    with pytest.raises(UserError, match=r"holds no readable verdicts \(.*run evaluation.judge"):
+    with pytest.raises(UserError, match=r"holds no readable verdicts \(.*delete it and run make tables again"):
         read(bad)
     frame = pd.read_parquet(folder / FILE)
     torn = Verdicts(frame.drop(index=0))

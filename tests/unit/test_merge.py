@@ -152,6 +152,24 @@ def test_a_clash_is_refused_before_anything_is_copied(
     assert files(here) == before
 
 
+@pytest.mark.parametrize("removed", ["run.json", "curves.jsonl", "eval-1/samples.jsonl"])
+def test_what_was_removed_here_is_no_clash_and_is_taken(made: Path, tmp_path: Path, removed: str) -> None:
+    here = tmp_path / "here"
+    shutil.copytree(made, here)
+    (here / RUN / removed).unlink()
+    assert merge([made], here).startswith("taken: 1 results")
+    assert files(here) == files(made)
+
+
+def test_a_failed_run_to_be_retried_is_no_clash_with_one_that_did_not_fail(made: Path, tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    shutil.copytree(made, here)
+    (here / RUN / "run.json").unlink()  # as `make retry` does
+    (here / RUN / "train.jsonl").write_text("steps up to the failure")
+    assert "1 of them trained runs" in merge([made], here)
+    assert files(here) == files(made)
+
+
 @pytest.mark.parametrize(("missing", "left"), [
     (f"results/data/d1/{STAMP}", "results/data/d1"), (f"{RUN}/policy/{STAMP}", f"{RUN}/policy"),
     (f"{RUN}/provenance.json", f"{RUN}/run.json"),

@@ -197,11 +197,11 @@ def test_equal_input_gives_equal_bytes(built: Path, page: str) -> None:
 
 
 def test_missing_parts_are_named(built: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"run evaluation\.tables"):
+    with pytest.raises(UserError, match=r"main.; delete it and run make tables again"):
         report.tables(tmp_path)
-    with pytest.raises(UserError, match=r"run evaluation\.figures"):
+    with pytest.raises(UserError, match=r"the figures .*; delete it and run make tables again"):
         report.pictures(tmp_path)
-    with pytest.raises(UserError, match=r"run evaluation\.tables with --quality"):
+    with pytest.raises(UserError, match=r"quality.md cannot be read .*; delete it and run make tables again"):
         report.quality_counts(tmp_path / "quality.md")
     with pytest.raises(UserError, match="no readable samples"):
         viewers(read(built / "collected"), tmp_path)

@@ -185,7 +185,7 @@ def test_a_failed_run_gives_an_empty_table_of_the_same_columns(models, tmp_path)
 
 
 def test_faults_of_the_input_are_named(models, tmp_path):
-    with pytest.raises(UserError, match=r"run evaluation\.generate first"):
+    with pytest.raises(UserError, match=r"run make tables"):
         read_samples(tmp_path / "absent.jsonl")
     (tmp_path / "torn.jsonl").write_text('{"test": "same"}\n{"test": "sa')
     with pytest.raises(UserError, match="line 1: the key 'decoding' is missing"):

@@ -194,7 +194,7 @@ def test_controls_notice_a_broken_scorer(folder: Path, tmp_path: Path) -> None:
 
 
 def test_bad_input_is_one_sentence(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"run evaluation\.collect"):
+    with pytest.raises(UserError, match=r"nowhere.*; run make tables SIZE="):
         read(tmp_path / "nowhere")
     holes = shutil.copytree(folder, tmp_path / "holes")
     scores = pd.read_parquet(holes / "scores.parquet")

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,46 @@ def test_make_hands_its_variables_on_as_they_are(copy: Path) -> None:
     done = run_in(copy, "make", "tables", *given, "RUN=PATH=bin:$$PATH;")
     assert done.stdout.splitlines()[-5:] == ["size=a'b; touch pwned", 'data_root=x" y', "--", "results/tables", "runs"]
     assert not (copy / "pwned").exists()
+
+
+@pytest.mark.parametrize("target", ["tables", "retry", "tune", "ablations", "workflow-report"])
+def test_what_ends_make_reaches_snakemake(copy: Path, tmp_path: Path, target: str) -> None:
+    """With a stand-in for snakemake that says when it starts and when it is told to end."""
+    stand_in = tmp_path / "snakemake"
+    stand_in.write_text(
+        f"#!/bin/bash\ncase $* in *--list-rules*) exit;; esac\ntrap 'touch {tmp_path}/told; exit 1' TERM\n"
+        f"touch {tmp_path}/started\nfor _ in $(seq 300); do sleep 0.1; done\n"
+    )
+    stand_in.chmod(0o755)
+    given = ("SIZE=smoke", "--assume-old=.venv/ready", "--assume-old=requirements.lock", f"RUN=PATH={tmp_path}:$$PATH;")
+    made = subprocess.Popen(["make", target, *given], cwd=copy, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until(tmp_path / "started")
+    made.terminate()
+    assert made.wait(timeout=20) != 0
+    assert (tmp_path / "told").exists()
+
+
+def until(path: Path) -> None:
+    """Wait until a file is there."""
+    for _ in range(200):
+        if path.exists():
+            return
+        time.sleep(0.1)
+    pytest.fail(f"{path} was not written")
+
+
+def test_a_retry_of_no_size_and_a_check_of_no_method_are_refused(copy: Path) -> None:
+    record = copy / "results" / "runs" / "failed" / "run.json"
+    record.parent.mkdir(parents=True)
+    record.write_text('{"status": "failed"}')
+    ready = [f"--assume-old={name}" for name in (".venv/ready", ".venv/ready-test", "requirements.lock")]
+    done = run_in(copy, "make", "retry", "SIZE=smok", *ready)
+    assert done.returncode != 0
+    assert "there is no size 'smok' in config/; did you mean 'smoke'?" in done.stderr
+    assert record.exists()
+    done = run_in(copy, "make", "check", "METHOD=", *ready)
+    assert done.returncode != 0
+    assert "METHOD is empty; name the folder of a method" in done.stderr
 
 
 @pytest.mark.parametrize(
