@@ -30,7 +30,7 @@ without `data.root` the rows come from the hub, or are generated.
 """
 CARDS = """## Cards
 
-What `device` may name, and `DEVICE` of `make preflight`.
+What `device` may name, and `DEVICE=` of preflight.
 """
 BOUNDS = {"minimum": "≥ {:g}", "exclusiveMinimum": "> {:g}", "maximum": "≤ {:g}", "exclusiveMaximum": "< {:g}"}
 NAMED = {"boolean": "`true`, `false`", "integer": "integer", "number": "number", "string": "text", "object": "mapping"}
