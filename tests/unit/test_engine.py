@@ -62,7 +62,8 @@ def test_packed_micro_batches_make_the_same_update(name: str) -> None:
         made = Trainer(method, student, teacher, build(), [], settings(micro_tokens=budget, lr=1e-3), 0)
         rewards, group = torch.tensor([1.0, 0, 0, 1, 1, 0]), torch.arange(3).repeat_interleave(2)
         made.optimizer.zero_grad()
-        row = made._gradients(tiny.rollouts(PROMPTS, LENGTHS), rewards, group, 0)
+        row, asked = made._gradients(tiny.rollouts(PROMPTS, LENGTHS), rewards, group, 0)
+        assert asked is folder.declares.needs.teacher
         found.append((row, torch.cat([p.grad.flatten() for p in student.parameters()])))
     for row, gradient in found[1:]:
         assert row == pytest.approx(found[0][0], abs=1e-6)

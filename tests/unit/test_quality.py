@@ -35,9 +35,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     keys = [
         {"test": "same", "decoding": "sampled", "sample": k, "id": f"same-{p:04d}"} for p in range(6) for k in (0, 1)
     ]
-    rows = [
-        {**key, "prompt_id": key["id"], "question": "How many?", "answer": "9", "response": "#### 9"} for key in keys
-    ]
+    said = {"prompt": "How many?", "question": "How many?", "answer": "9", "response": "#### 9"}
+    rows = [{**key, **said, "prompt_id": key["id"], "tokens": [2], "finished": True} for key in keys]
     (folder / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     frame = pd.DataFrame(keys).rename(columns={"id": "prompt"})
     frame.assign(correct=1.0, kl_mean=0.125, sound=np.nan).to_parquet(folder / "scores.parquet")
@@ -149,7 +148,7 @@ def test_trace_leads_to_what_a_cell_without_a_test_set_rests_on(built: Path) -> 
 
 
 def test_trace_knows_a_computed_table(tmp_path: Path) -> None:
-    (tmp_path / "sources.json").write_text('{"tables": {"main": {}}}')
+    (tmp_path / "sources.json").write_text('{"tables": {}, "tests": {}, "runs": {}}')
     (tmp_path / "theory.csv").touch()
     with pytest.raises(UserError, match="table 'theory' was computed, not measured"):
         trace.find("theory/3.1/x", tmp_path)

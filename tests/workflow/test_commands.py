@@ -31,7 +31,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = tiny_policy(folder / "results" / NASTY, seed=0).relative_to(folder)
     other = tiny_policy(folder / NASTY, seed=1).relative_to(folder)
     pair["student"], pair["teacher"] = {"pretrained": str(model)}, {"pretrained": str(other)}
-    pair["tests"] = [{"name": "same", "title": NASTY}]
+    pair["tests"], pair["regime"] = [{"name": "same", "title": NASTY}], {}
     shutil.copytree(folder / "methods" / "gkd", folder / "outside" / NASTY / "mine")
     size |= {"title": f"λ {NASTY}", "note": NASTY, "methods": {"mine": {}, "grpo": {}}}
     size["methods.path"] = [str(folder / "outside" / NASTY)]
