@@ -31,9 +31,10 @@ def read_threshold(path: Path | None) -> float | None:
     """The threshold d in nats of a file written by `study.threshold`; None without a file."""
     if path is None:
         return None
-    d = float(read_object(path, {"d": float}, "run study.threshold")["d"])
+    remedy = "delete it and run make tables again"
+    d = float(read_object(path, {"d": float}, remedy)["d"])
     if not (math.isfinite(d) and d > 0):
-        raise UserError(f"{path}: 'd' is {d}, but must be a number above 0; run study.threshold")
+        raise UserError(f"{path}: 'd' is {d}, but must be a number above 0; {remedy}")
     return d
 
 
