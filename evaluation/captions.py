@@ -21,6 +21,11 @@ def setting(size: Collected) -> str:
     return " ".join(parts)
 
 
+def several(number: str, unit: str = "seeds") -> str:
+    """How many of something, from `counts`: `3 seeds`, `1 seed`, `1–3 seeds`."""
+    return f"{number} {unit.removesuffix('s') if number == '1' else unit}"
+
+
 def rests_on(estimates: Iterable[Estimate], unit: str = "seeds", of: str = "per test set") -> str:
     """n, `of` which prompts, and seeds (or what `unit` names) of a set of estimates, as a sentence; "" for none."""
     known = list(estimates)
@@ -28,7 +33,7 @@ def rests_on(estimates: Iterable[Estimate], unit: str = "seeds", of: str = "per 
         return ""
     seeds = counts(e.seeds for e in known)
     single = " One seed: intervals are conditional on it." if seeds == "1" else ""
-    number = f"{seeds} {unit.removesuffix('s') if seeds == '1' else unit}"
+    number = several(seeds, unit)
     with_prompts = [e for e in known if e.prompts]
     if not with_prompts:
         return f"n = {number}.{single}"

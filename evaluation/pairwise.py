@@ -154,6 +154,6 @@ def _match(found: dict[int, Outcomes]) -> Match | None:
     """Rates over seeds; None without any."""
     if not found:
         return None
-    won, lost = (np.stack([getattr(seed, side) for seed in found.values()]) for side in ("won", "lost"))
+    won, lost = np.stack([seed.won for seed in found.values()]), np.stack([seed.lost for seed in found.values()])
     tied = np.clip(1.0 - won - lost, 0.0, 1.0)  # but for rounding
     return Match(*(proportion_interval(share) for share in (won, tied, lost)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from study.estimates import PROMPT
 from study.facts import Facts
 from study.pair_checks import Finding, Prompts
 from training.errors import UserError
+from world.settings import WorldData
 from world.write import data_sets
 
 # As the authors' repositories state them (November 2026): openai/grade-school-math, hendrycks/math, openai/prm800k,
@@ -100,12 +102,18 @@ def _made_prompts(pair: Pair, student: Facts, template: int) -> Prompts:
     """Of the world, whose problems are made in a moment."""
     assert pair.data.world is not None
     try:
-        texts = [problem.prompt for made in data_sets(pair.data.world).values() for problem in made]
+        texts = _made_texts(pair.data.world)
     except UserError:  # there are not so many; writing the data will say so
         return Prompts(PROMPT, PROMPT, PROMPT, "a guess")
     lengths, (dense, usual), how = _lengths(texts, student.tokenizer)
     longest, mean = max(lengths) // dense + template, sum(lengths) / len(lengths) / usual + template
     return Prompts(longest, longest, mean, how, max(lengths) if student.tokenizer else 0)
+
+
+@cache
+def _made_texts(recipe: WorldData) -> list[str]:
+    """Once for all pairs of the same problems."""
+    return [problem.prompt for made in data_sets(recipe).values() for problem in made]
 
 
 def _texts(data: str, split: str, root: str | None) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evaluation.captions import caption, row_label, setting
+from evaluation.captions import caption, row_label, setting, several
 from evaluation.collected import Collected, Row, counts
 from evaluation.figures.style import Drawn, about_d, captioned, fold, grid, looks, mark_level
 from evaluation.measures import within
@@ -87,6 +87,6 @@ def _caption(size: Collected, seeds: set[int], responses: set[int]) -> str:
         "Means over fixed validation prompts, one sampled response each, by the training monitor; satisfied: the "
         f"response's KL, in the pair's reading, is at most d. {about_d(size)}Line: mean over seeds; band: lowest to "
         "highest seed. "
-        f"n = {counts(responses)} responses per point; seeds: {counts(seeds)}."
+        f"n = {counts(responses)} responses per point; {several(counts(seeds))}."
     )
     return caption(size, what, ())

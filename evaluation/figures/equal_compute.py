@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from evaluation.captions import caption, setting
+from evaluation.captions import caption, setting, several
 from evaluation.collected import Collected, Row, counts
 from evaluation.equal_compute import flops_per_step, limits
 from evaluation.figures.curves import panels
@@ -38,6 +38,6 @@ def _caption(size: Collected, seeds: set[int], responses: set[int]) -> str:
     what = (
         "The training curves over the operations spent (student and teacher, generation included). Dotted: the "
         f"largest budget that every run reached, where the methods are compared. {about_d(size)}Line: mean over seeds; "
-        f"band: lowest to highest seed. n = {counts(responses)} responses per point; seeds: {counts(seeds)}."
+        f"band: lowest to highest seed. n = {counts(responses)} responses per point; {several(counts(seeds))}."
     )
     return caption(size, what, ())
