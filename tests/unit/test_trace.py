@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,6 +63,16 @@ def test_a_cell_is_traced_to_its_prompts(place: Path, capsys: pytest.CaptureFixt
     assert "provenance.json: commit 0123456789; code: training abc; CPU; 1 to 2" in said
     assert "p2: How many? (answer 1)\n        0: correct 1; 'one'" in said
     assert said.endswith("and 1 prompts more (--all)\n")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(place: Path) -> None:
+    command = [sys.executable, "-m", "evaluation.trace", "--cell", "main/CMDP/same/FAC"]
+    command += ["--tables", str(place / "tables"), "--runs", str(place / "runs")]
+    unread, pipe = os.pipe()
+    os.close(unread)
+    done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, check=False)
+    os.close(pipe)
+    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
 
 
 def put(name: str, content: bytes) -> Callable[[Path], object]:
