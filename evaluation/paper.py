@@ -16,7 +16,7 @@ from pathlib import Path
 from evaluation import lineage
 from evaluation.captions import missing_runs
 from evaluation.collected import Collected, Pair, Row, Test, read
-from evaluation.paper_numbers import Number, Paper, PaperRow, is_papers, load
+from evaluation.paper_numbers import Number, Paper, is_papers, load
 from evaluation.statistics import Estimate
 from evaluation.table_files import MISSING, Cell, to_markdown
 from evaluation.tables.main import MAIN_COLUMNS, main_cells, main_table
@@ -38,7 +38,7 @@ def document(paper: Paper, size: Collected) -> str:
         parts.append(f"## {table.table}: {table.title}")
         parts.append(_state(paper, size, setting))
         for test in paper.tests:
-            parts += [f"### {table.table}, {paper.tests[test]}", _lines(_comparison(paper, size, setting, test))]
+            parts += [f"### {table.table}, {paper.tests[test]}", _section(paper, size, setting, test)]
     parts += ["## Numbers that the sources do not place", _lines(_unplaced(paper)), _own(paper, size), _runs(size)]
     return "\n\n".join(parts) + "\n"
 
@@ -74,14 +74,40 @@ def _state(paper: Paper, size: Collected, setting: str) -> str:
     return f"Ours: size {size.size}, {where} {told} {size.note}".rstrip()
 
 
-def _comparison(paper: Paper, size: Collected, setting: str, test: str) -> Iterator[list[str]]:
-    """Rows of one test set: paper and ours side by side for each metric; where the setting is the same and the paper
-    gives any number of the metric, their difference and a verdict too.
-    """
+def _section(paper: Paper, size: Collected, setting: str, test: str) -> str:
+    """One test set: the paper's table with ours beside it; where ours was not run, what is known of the paper's."""
+    pair = _pair(paper, size, setting)
+    known = _known(paper, setting, test)
+    if pair is not None and test in {t.name for t in pair.tests}:
+        return _lines(_comparison(paper, size, setting, test, known))
+    return _lines(_papers_alone(paper, known)) if known else "No number of the paper's is known, and ours was not run."
+
+
+def _known(paper: Paper, setting: str, test: str) -> dict[str, dict[str, Number]]:
+    """The paper's numbers of one test set by method and metric. None with a known λ has come down."""
     known: dict[str, dict[str, Number]] = {}
     for n in paper.numbers:
         if (n.setting, n.test) == (setting, test):
             known.setdefault(n.method, {})[n.metric] = n
+    return known
+
+
+def _papers_alone(paper: Paper, known: dict[str, dict[str, Number]]) -> Iterator[list[str]]:
+    """Rows and metrics of which the paper gives any number that is known."""
+    metrics = [key for key in paper.metrics if any(key in numbers for numbers in known.values())]
+    yield ["", *(f"{paper.metrics[key]} paper" for key in metrics)]
+    yield [":--", *["--:"] * len(metrics)]
+    for row in paper.rows:
+        if row.method in known and not row.setting:
+            yield [row.title, *(_value(known[row.method].get(key)) for key in metrics)]
+
+
+def _comparison(
+    paper: Paper, size: Collected, setting: str, test: str, known: dict[str, dict[str, Number]]
+) -> Iterator[list[str]]:
+    """Rows of one test set: paper and ours side by side for each metric; where the setting is the same and the paper
+    gives any number of the metric, their difference and a verdict too.
+    """
     given = {metric for numbers in known.values() for metric in numbers}
     judged = given if _same(paper, size, setting) else set()
     shown = {
@@ -91,23 +117,15 @@ def _comparison(paper: Paper, size: Collected, setting: str, test: str) -> Itera
     yield ["", *heading]
     yield [":--", *["--:"] * len(heading)]
     for row in paper.rows:
-        found = _our_row(paper, size, setting, test, row)
+        found = size.row(setting, row.method, row.setting or None)
         ours, lacking = (_ours(size, found, test), missing_runs(found)) if found else ({}, "")
-        theirs = {} if row.setting else known.get(row.method, {})  # no number with a known lambda has come down
+        theirs = {} if row.setting else known.get(row.method, {})
         cells = []
         for key, parts in shown.items():
             cells += [_value(theirs.get(key)), _shown(key, ours)]
             if len(parts) > 2:  # what is left of a row that lost runs is a selection
                 cells += [MISSING, MISSING] if lacking else _judgement(key, theirs.get(key), ours.get(key))
         yield [row.title + lacking, *cells]
-
-
-def _our_row(paper: Paper, size: Collected, setting: str, test: str, row: PaperRow) -> Row | None:
-    """Our row of the paper's models on a test set; None where it was not run."""
-    pair = _pair(paper, size, setting)
-    if pair is None or test not in {t.name for t in pair.tests}:
-        return None
-    return size.row(setting, row.method, row.setting or None)
 
 
 def _ours(size: Collected, found: Row, test: str) -> dict[str, Cell]:

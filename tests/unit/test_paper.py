@@ -59,16 +59,19 @@ def test_another_setting_is_not_put_beside_the_paper(tmp_path: Path) -> None:
     paper.main(["--collected", str(collected), "--out", str(tmp_path / "paper_tables.md")])
     text = (tmp_path / "paper_tables.md").read_text(encoding="utf-8")
     assert text.count("not run: needs `config/paper.yaml` on one 80 GB GPU") == 2
-    assert "| GRPO | 80.06 | not run | 12.15 | not run | – | not run | 42.83 | not run | – | not run |" in text
-    assert "| GKD | 38.36 (?) | not run | 41.74 |" in _section(text, "Table 2, GSM8K test")
+    assert "| GRPO | 80.06 | 12.15 | 42.83 |" in _section(text, "Table 1, GSM8K test")
+    assert "| GKD | 38.36 (?) | 41.74 | – |" in _section(text, "Table 2, GSM8K test")
     assert "values are not comparable to the paper's" in text
     assert "## Main results, size tiny" in text
 
 
-def test_unknown_cells_stay_blank(tmp_path: Path) -> None:
+def test_what_is_neither_known_nor_run_takes_no_room(tmp_path: Path) -> None:
     text = paper.document(load(), read(write_collected(tmp_path, prompts=5, steps=2)))
-    row = "| Mini-LLM | – | not run | – | not run | – | not run | – | not run | – | not run |"
-    assert row in _section(text, "Table 1, GSM8K test")
+    section = _section(text, "Table 1, GSM8K test")
+    assert section.strip().splitlines()[0] == "|  | FAC % paper | RWR % paper | CS % paper |"
+    assert "Mini-LLM" not in section
+    assert "λ" not in section
+    assert _section(text, "Table 2, MATH test").strip() == "No number of the paper's is known, and ours was not run."
     assert "| not said | MATH test | cmdp | FAC % | 25.78 |" in text
 
 
