@@ -191,7 +191,9 @@ def test_sft_is_the_likelihood_of_the_solutions() -> None:
     assert len(texts) == 4  # one for each question of the update
     chosen = seen[0].rollouts.response[..., None]
     logp = tiny.full_log_probs(untrained, seen[0].rollouts).gather(2, chosen)[..., 0]
-    assert row["nll"] == pytest.approx(-(logp * seen[0].mask).sum(1).div(seen[0].mask.sum(1)).mean().item(), rel=1e-4)
+    summed = -(logp * seen[0].mask).sum(1)
+    assert row["loss"] == pytest.approx(summed.mean().item(), rel=1e-4)
+    assert row["nll"] == pytest.approx(summed.div(seen[0].mask.sum(1)).mean().item(), rel=1e-4)
     assert made.cost.tokens_generated == made.cost.teacher_tokens == 0
 
 
