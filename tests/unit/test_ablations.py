@@ -127,6 +127,26 @@ def test_the_range_is_found_in_scores(size: Collected, params: dict[str, Any]) -
     assert all(means[axes[0].points.index(p)] for p in found.range)
 
 
+@pytest.mark.parametrize("rule", ["most", "mean"])
+def test_each_point_lands_within_its_own_d_in_its_own_reading(
+    rule: Any, folder: Path, params: dict[str, Any], tmp_path: Path
+) -> None:
+    """All are right. 0.3 is within 0.35, 0.25 not within 0.2, 0.15 is, and 0.15 is not within 0.1 by the prefix."""
+    scores = pd.read_parquet(folder / "scores.parquet")
+    for value, mean, prefix in ((0.001, 0.3, 0.9), (0.01, 0.25, 0.9), (0.1, 0.15, 0.9), (1.0, 0.05, 0.15)):
+        own = scores["run"].str.contains(f"-l{value:g}-")
+        for metric, level in (("kl_mean", mean), ("kl_prefix", prefix), ("correct", 1.0)):
+            scores.loc[own & (scores["metric"] == metric), "value"] = level
+    for name in ("runs.json", "curves.parquet", "costs.parquet"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    scores.to_parquet(tmp_path / "scores.parquet", index=False)
+    made = read(tmp_path)
+    axes = axes_of(made, Ablation.model_validate(params), "world")
+    found = width(made, axes, axes[0], "same", rule)
+    assert found is not None
+    assert (found.working, found.decades.mean, [p.value for p in found.range]) == (2, 0.0, [0.001])
+
+
 def test_settings_that_are_no_numbers_have_no_range(size: Collected, params: dict[str, Any]) -> None:
     words = json.loads(json.dumps(params))
     for point in words["axes"][0]["points"]:

@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 
 from evaluation import paired
+from evaluation.claims import _all_of, _Comparison
 from evaluation.collected import Collected, Row, read
 from evaluation.pairwise import compare, net_wins, overall, win_rate_gap
 from evaluation.significance import holm, leaders, resolution, win_tests
-from evaluation.statistics import p_value
+from evaluation.statistics import Estimate, p_value
 from tests.unit.synthetic import write_collected
 
 
@@ -32,6 +33,33 @@ def _row(size: Collected, method: str) -> Row:
 def test_holm_multiplies_the_smallest_by_all() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([]) == []
+
+
+def compared(mean: float, half: float, p: float) -> _Comparison:
+    found = Estimate(mean, mean - half, mean + half, 9, 1, 1)
+    return _Comparison(found, mean, found.low, found.high, p, f"{mean:g}")
+
+
+def test_a_claim_is_contradicted_only_after_holms_correction() -> None:
+    """p = 0.02 twice is 0.04 corrected, thrice 0.06; a claim is supported by each comparison without correction."""
+    against, for_it = compared(-2.0, 1.0, 0.02), compared(2.0, 1.0, 0.04)
+    assert _all_of([against, compared(1.0, 2.0, 0.3)]).verdict == "contradicted"
+    assert _all_of([against, compared(1.0, 2.0, 0.3), compared(1.0, 2.0, 0.4)]).verdict == "undecided"
+    assert _all_of([for_it] * 3).verdict == "supported"
+
+
+def test_a_claim_is_decided_where_p_value_and_interval_agree() -> None:
+    assert _all_of([compared(2.0, 1.0, 0.06)]).verdict == "undecided"
+    assert _all_of([compared(2.0, 2.1, 0.04)]).verdict == "undecided"
+    assert _all_of([compared(-2.0, 1.0, 0.06)]).verdict == "undecided"
+    assert _all_of([compared(-2.0, 2.1, 0.04)]).verdict == "undecided"
+
+
+def test_the_number_beside_a_claim_is_what_speaks_least_for_it() -> None:
+    """Sure to be below 0, then doubtful, then sure to be above 0; the size does not matter."""
+    below, doubtful, above = compared(-1.0, 0.5, 0.001), compared(0.1, 1.0, 0.9), compared(0.05, 0.01, 0.001)
+    for many, where in (([doubtful, below, above], "-1"), ([above, doubtful], "0.1"), ([above], "0.05")):
+        assert _all_of(many).where.split(" (least")[0] == where
 
 
 def test_few_seeds_do_not_make_false_stars() -> None:
