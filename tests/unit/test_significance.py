@@ -98,6 +98,24 @@ def test_the_leading_group_holds_the_best_and_its_equals_not_the_beaten(size: Co
     assert not found & {"GRPO", "Teacher", "Student before", "GKD-GRPO λ=0.001"}
 
 
+def test_a_row_that_beats_the_first_one_is_not_behind_it(tmp_path: Path) -> None:
+    """GKD beats CMDP at three prompts of five and loses to all at the others, so CMDP has the highest win rate."""
+    folder = write_collected(tmp_path, seeds=1, prompts=50, samples=2, steps=2)
+    scores = pd.read_parquet(folder / "scores.parquet")
+    often = scores["prompt"].str.slice(-2).astype(int) % 5 < 3
+    for runs, most, else_ in ((".", 0.25, 0.5), ("-cmdp-", 0.5, 0.75), ("-gkd-", 0.75, 0.25)):
+        own = scores["run"].str.contains(runs) & (scores["metric"] == "reasoning")
+        scores.loc[own, "value"] = np.where(often, most, else_)[own]
+    scores.to_parquet(folder / "scores.parquet", index=False)
+    size, shown = read(folder), {frozenset(("CMDP", "GKD")): 0.001, frozenset(("CMDP", "GRPO")): 0.001}
+    wins = net_wins(size, _row(size, "cmdp"), _row(size, "gkd"), "same")
+    assert wins is not None
+    assert wins.mean() == pytest.approx(-0.2)
+    found = leaders(size, "world", "same", shown)
+    assert {"CMDP", "GKD"} <= found
+    assert "GRPO" not in found
+
+
 def test_differences_are_paired_by_prompt_and_the_gap_is_that_of_the_tables(size: Collected) -> None:
     cmdp, grpo = _row(size, "cmdp"), _row(size, "grpo")
     found = paired.differences(size, cmdp, grpo, "same")
