@@ -120,3 +120,14 @@ def test_what_equal_steps_resolve_is_paired_by_seed(tmp_path: Path) -> None:
     curves.to_parquet(tmp_path / "curves.parquet")
     values = np.tile([0.1, -0.1], (2, curves["response"].nunique() // 2))[:, :, None]
     assert f"KL 0.000\N{EN DASH}{smallest_resolved(values):.3f} (" in steps_resolution(read(tmp_path))
+
+
+def test_the_order_of_the_curves_rows_changes_nothing(tmp_path: Path) -> None:
+    """Responses meet those to the same prompt, whatever the file's order."""
+    folder = write_collected(tmp_path, seeds=2, prompts=4, steps=2)
+    size = read(folder)
+    curves = pd.read_parquet(folder / "curves.parquet")
+    curves.sample(frac=1, random_state=5).to_parquet(folder / "curves.parquet", index=False)
+    shuffled = read(folder)
+    assert steps_resolution(shuffled) == steps_resolution(size)
+    assert at_steps(shuffled, _row(shuffled, "cmdp"), 10) == at_steps(size, _row(size, "cmdp"), 10)

@@ -87,6 +87,11 @@ def test_a_meeting_ties_where_the_orders_disagree_or_a_reply_holds_no_verdict() 
         assert getattr(turned, name).tolist() == getattr(met, name).tolist()
 
 
+def test_a_judge_is_shown_responses_of_unlike_numbers_whichever_run_is_named_first() -> None:
+    assert judged_samples("a-0", "b-0") == (0, 1)
+    assert judged_samples("b-0", "a-0") == (1, 0)
+
+
 def test_a_judge_that_agrees_with_the_verifier_gives_its_win_rates(size: Collected) -> None:
     row, other = size.row("world", "cmdp"), size.row("world", "grpo")
     assert row is not None

@@ -73,9 +73,9 @@ def test_an_infeasible_right_answer_is_made_less_likely_than_a_feasible_one(n: f
 
 
 @pytest.mark.parametrize("reading", ["mean", "sum", "prefix"])
-@pytest.mark.parametrize(("name", "settings"), [("cmdp", {"phi": "none"}), ("saute", {"penalty": "once"})])
-def test_responses_are_judged_in_the_reading_that_is_set(name: str, settings: dict[str, str], reading: str) -> None:
-    """GRPO on -20 for each response beyond a d between the two middle costs of that reading."""
+@pytest.mark.parametrize(("name", "choice"), [("cmdp", {"phi": "none"}), ("saute", {"penalty": "once"})])
+def test_responses_are_judged_in_the_reading_that_is_set(name: str, choice: dict[str, str], reading: str) -> None:
+    """GRPO on -n, here -0.4, for each response beyond a d between the two middle costs of that reading."""
     student = tiny.llama(1)
     batch, graded = tiny.batch(student=student), tiny.batch(student=student)
     pi, mu = (tiny.full_log_probs(model, batch.rollouts).detach() for model in (student, tiny.llama(2)))
@@ -83,8 +83,8 @@ def test_responses_are_judged_in_the_reading_that_is_set(name: str, settings: di
     means = torch.where(batch.mask, kl.cumsum(1) / torch.arange(1, kl.shape[1] + 1), 0.0)
     costs = {"mean": kl.sum(1) / batch.mask.sum(1), "sum": kl.sum(1), "prefix": means.amax(1)}
     d = costs[reading].sort().values[3:5].mean().item()
-    graded.rewards = torch.where(costs[reading] <= d, batch.rewards, -20.0)
-    made = FOLDERS[name].load()(FOLDERS[name].grid({"constraint": reading, **settings}, "test")[0], d)
+    graded.rewards = torch.where(costs[reading] <= d, batch.rewards, -0.4)
+    made = FOLDERS[name].load()(FOLDERS[name].grid({"constraint": reading, "n": 0.4, **choice}, "test")[0], d)
     loss, statistics = made.loss(batch)
     grpo = FOLDERS["grpo"]
     expected = tiny.gradients(student, grpo.load()(grpo.grid({}, "test")[0], None).loss(graded)[0])

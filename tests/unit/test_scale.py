@@ -17,6 +17,7 @@ from sources import packages, reasoning, shadow
 from sources.architectures import published
 from sources.layers import drop_layers
 from study.config import load_size
+from study.vocabulary import Vocabulary, read_vocabulary
 from tests.tiny import batch, gradients, llama
 from training.cost import parameters
 from training.divergence import reverse_kl
@@ -167,6 +168,15 @@ def test_control_tokens_may_have_other_names_where_nothing_uses_them() -> None:
     assert clashes({"a": 0, "b": 1}, {"a": 1, "b": 0}, ()) == [(0, "a", "b"), (1, "b", "a")]
     assert clashes({"a": 0, "b": 1}, {"a": 0}, ()) == [(1, "b", None)]
     assert clashes({"a": 0, "b": 1}, {"a": 0, "<end>": 1}, {"<end>"}) == [(1, "b", "<end>")]
+
+
+def test_ids_of_a_list_of_tokens_are_their_places(tmp_path: Path) -> None:
+    """As unigram models have it; added tokens bring their ids."""
+    model = {"vocab": [["<unk>", 0.0], ["a", -1.5], ["b", -2.0]]}
+    added = [{"content": "<end>", "id": 7, "special": True}]
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": model, "added_tokens": added}))
+    found = read_vocabulary(tmp_path / "tokenizer.json")
+    assert found == Vocabulary({"<unk>": 0, "a": 1, "b": 2, "<end>": 7}, frozenset({"<end>"}))
 
 
 def test_tokenizers_of_two_families_are_refused(vision: Path) -> None:

@@ -134,6 +134,18 @@ def test_differences_are_paired_by_prompt_and_the_gap_is_that_of_the_tables(size
     assert gap.mean() == pytest.approx(ours.win.mean - theirs.win.mean)
 
 
+def test_satisfaction_is_compared_in_the_pairs_reading_and_the_kl_per_token(tmp_path: Path) -> None:
+    size = read(write_collected(tmp_path, seeds=1, prompts=12, steps=2))
+    threshold = size.pairs["world"].threshold.model_copy(update={"d": 4.0})
+    size.pairs["world"] = size.pairs["world"].model_copy(update={"reading": "sum", "threshold": threshold})
+    rows = _row(size, "cmdp"), _row(size, "grpo")
+    found = paired.differences(size, *rows, "same")
+    mean, total = ([size.stacked(row, "same", f"kl_{name}") for row in rows] for name in ("mean", "sum"))
+    np.testing.assert_array_equal(found["KL"].values, mean[0] - mean[1])
+    np.testing.assert_array_equal(found["CS"].values, (total[0] <= 4.0) * 1.0 - (total[1] <= 4.0))
+    assert 0 < found["CS"].values.mean() < 1
+
+
 def test_an_untrained_row_meets_every_seed_and_fewer_samples_cut_the_other(tmp_path: Path) -> None:
     folder = write_collected(tmp_path, seeds=2, prompts=5, steps=2)
     scores = pd.read_parquet(folder / "scores.parquet")
