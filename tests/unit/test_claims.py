@@ -167,10 +167,10 @@ def test_numbers_of_the_paper_need_its_models_and_test_sets(tmp_path: Path) -> N
     claim = _claim("C7").model_copy(update={"tests": ["same"]})
     measured = decide(claim, size, "qwen", None).number
     assert measured is not None
-    kl = [
-        array for run, array in size._arrays.items() if "-cmdp-" in run[0] and run[1:] == ("same", "sampled", "kl_mean")
-    ]
-    assert measured.mean == pytest.approx(100 * (kl[0] <= 0.2).mean())
+    row = size.row("qwen", "cmdp")
+    kl = size.stacked(row, "same", "kl_mean") if row else None
+    assert kl is not None
+    assert measured.mean == pytest.approx(100 * (kl <= 0.2).mean())
     for value, verdict in ((measured.mean, "supported"), (measured.low - 1, "contradicted")):
         assert decide(claim.model_copy(update={"value": value}), size, "qwen", None).verdict == verdict
 
