@@ -112,6 +112,8 @@ def test_a_point_works_if_it_lands_and_nothing_that_lands_is_much_better() -> No
 def test_the_width_is_that_of_the_widest_run_of_neighbours() -> None:
     works = np.array([[1, 1, 0, 1], [0, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]], dtype=bool).T
     assert _decades(works, np.array([-3.0, -2.0, -1.0, 1.0])).tolist() == [1.0, 0.0, 0.0, 4.0]
+    three_and_two = np.array([[1, 1, 1, 0, 1, 1]], dtype=bool).T  # the two are farther apart
+    assert _decades(three_and_two, np.array([-3.0, -2.9, -2.8, -1.0, 0.0, 1.0])).tolist() == [1.0]
 
 
 def test_the_range_is_found_in_scores(size: Collected, params: dict[str, Any]) -> None:
@@ -125,6 +127,32 @@ def test_the_range_is_found_in_scores(size: Collected, params: dict[str, Any]) -
     assert found.decades.mean == pytest.approx(np.log10(values[-1] / values[0]))
     assert 0 <= found.decades.low <= found.decades.mean <= found.decades.high <= 3
     assert all(means[axes[0].points.index(p)] for p in found.range)
+
+
+@pytest.mark.parametrize("rule", ["most", "mean"])
+def test_each_point_lands_within_its_own_d_in_its_own_reading(
+    rule: Any, folder: Path, params: dict[str, Any], tmp_path: Path
+) -> None:
+    """All are right. 0.3 is within 0.35 and 0.15 within 0.2; 0.15 in one seed and 0.35 in the other is not, by its mean
+    or by half of its responses, nor 0.15 within 0.1 by the prefix."""
+    scores = pd.read_parquet(folder / "scores.parquet")
+    for value, mean, prefix in ((0.001, 0.3, 0.9), (0.01, 0.15, 0.9), (0.1, 0.15, 0.9), (1.0, 0.05, 0.15)):
+        own = scores["run"].str.contains(f"-l{value:g}-")
+        for metric, level in (("kl_mean", mean), ("kl_prefix", prefix), ("correct", 1.0)):
+            scores.loc[own & (scores["metric"] == metric), "value"] = level
+    scores.loc[scores["run"].str.endswith("-l0.1-1") & (scores["metric"] == "kl_mean"), "value"] = 0.35
+    for name in ("runs.json", "curves.parquet", "costs.parquet"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    scores.to_parquet(tmp_path / "scores.parquet", index=False)
+    made = read(tmp_path)
+    axes = axes_of(made, Ablation.model_validate(params), "world")
+    found = width(made, axes, axes[0], "same", rule)
+    assert found is not None
+    assert (found.working, found.decades.mean, [p.value for p in found.range]) == (2, 1.0, [0.001, 0.01])
+    made_table = ranges_table(made, Ablation.model_validate(params))
+    assert made_table is not None
+    cells = made_table.groups[0][1][["most", "mean"].index(rule)].cells
+    assert [cells[key] for key in ("working", "range", "ratio")] == ["2 of 4", "0.001 to 0.01 (edge)", "10"]
 
 
 def test_settings_that_are_no_numbers_have_no_range(size: Collected, params: dict[str, Any]) -> None:

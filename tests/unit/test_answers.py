@@ -30,7 +30,16 @@ def test_extract(text: str, answer: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("text", "gold"),
-    [("#### 007", "7"), ("#### 0.50", "0.5"), ("#### -0", "0"), ("#### .5", "0.5"), ("\\boxed{-00.50}", "-0.5")],
+    [
+        ("#### 10.0", "10"),
+        ("\\boxed{1,200.00}", "1200"),
+        ("#### 0.0", "0"),
+        ("#### 007", "7"),
+        ("#### 0.50", "0.5"),
+        ("#### -0", "0"),
+        ("#### .5", "0.5"),
+        ("\\boxed{-00.50}", "-0.5"),
+    ],
 )
 def test_spelling_of_a_number_does_not_matter(text: str, gold: str) -> None:
     assert is_correct(text, gold)

@@ -5,8 +5,12 @@ import torch
 
 from tests import tiny
 from training.batch import Batch, token_divergence
+from training.data import derive_seed
 from training.divergence import reverse_kl, with_floor
-from training.rollout import Rollouts
+from training.monitor import Monitor
+from training.prompt import encode
+from training.rollout import Rollouts, generate
+from world.tokenizer import build
 
 
 def reference_kl(student: object, teacher: object, rolled: Rollouts) -> torch.Tensor:
@@ -69,3 +73,30 @@ def test_padded_vocabularies_are_cut_to_the_shared_ids() -> None:
     expected = torch.where(rolled.mask, (pi.exp() * (pi - with_floor(mu))).sum(-1), 0.0)
     found = token_divergence(student, teacher, rolled, reverse_kl)
     torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_monitor_measures_by_definition_with_the_same_random_numbers_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One response of each prompt, kept to six places; a response counts as right where its text begins its answer."""
+    monkeypatch.setattr("training.monitor.is_correct", lambda text, answer: text[:1] == answer)
+    student, teacher = (tiny.llama(seed, vocab=len(build())) for seed in (1, 2))
+    prompts = [f"{i} pens lie in a box ." for i in range(12)]
+    torch.manual_seed(derive_seed("monitor"))
+    drawn = generate(student, build(), [encode(build(), prompt) for prompt in prompts], 6)
+    texts = drawn.texts(build())
+    answers = [text[:1] if i % 2 else "no" for i, text in enumerate(texts)]
+    problems = [{"prompt": prompt, "answer": answer} for prompt, answer in zip(prompts, answers, strict=True)]
+    monitor = Monitor(teacher, build(), problems, 6)
+    before = torch.get_rng_state()
+    first, later = monitor.measure(student, 0), monitor.measure(student, 50)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert {**first, "step": 50} == later
+    kl = reference_kl(student, teacher, drawn)
+    means = torch.where(drawn.mask, kl.cumsum(1) / torch.arange(1, kl.shape[1] + 1), 0.0)
+    expected = {
+        "kl_mean": kl.sum(1) / drawn.lengths, "kl_sum": kl.sum(1), "kl_prefix": means.amax(1), "length": drawn.lengths,
+    }  # fmt: skip
+    for name, values in expected.items():
+        assert first[name] == pytest.approx(values.tolist(), rel=1e-5, abs=2e-6)
+    assert first["reward"] == [0.0, 1.0] * 6

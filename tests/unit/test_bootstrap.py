@@ -35,6 +35,8 @@ def test_few_seeds_that_disagree_make_it_as_wide_as_their_t_interval() -> None:
     y = _scores(3, 2.0)
     ours, theirs = mean_interval(y), bootstrap_interval([y])
     assert 0.8 < (theirs.high - theirs.low) / (ours.high - ours.low) < 1.2
+    two = bootstrap_interval([np.tile([[[0.0]], [[1.0]]], (1, 50, 2))])  # of two seeds only two draws are possible
+    assert (two.low, two.high) == pytest.approx((0.5 - 12.706 / 2, 0.5 + 12.706 / 2), rel=0.02)
     rates = (np.random.default_rng(3).random((2, 4, 2)) < 0.9).astype(np.float64)
     assert bootstrap_interval([rates], within=(0.0, 1.0)).high == 1.0
 

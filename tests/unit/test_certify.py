@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from evaluation.certify import certify
+from evaluation.seed_rates import SeedRates, seed_rates
 from evaluation.statistics import Array
 
 
@@ -36,6 +39,25 @@ def test_fifty_nine_prompts_without_a_violation_decide() -> None:
     assert (found.verdict, found.prompts_to_decide) == ("undecided", 59)
     assert certify(np.ones((1, 58, 2))).verdict == "undecided"
     assert certify(np.ones((1, 59, 2))).verdict == "holds"
+
+
+def test_rates_of_seeds_on_the_logit_scale_by_hand() -> None:
+    """Two seeds, four prompts, 3 and 2 right: rates 3.5 / 5 and 2.5 / 5, logits log(7 / 3) and 0.
+
+    On that scale the seeds' prompts vary by 2.33 each and together by 8.68; a seed's own noise is the binomial one.
+    """
+    found = seed_rates(np.array([[1.0, 1, 1, 0], [1, 1, 0, 0]])[:, :, None])
+    assert found is not None
+    logit = np.log(7 / 3)
+    own = (1 / (5 * 0.7 * 0.3) + 1 / (5 * 0.5 * 0.5)) / 2
+    around = np.array([[0.25, 0.25, 0.25, -0.75], [0.5, 0.5, -0.5, -0.5]]) / [[0.7 * 0.3], [0.5 * 0.5]]
+    apart = 2 * ((around[0] - around[1]) ** 2 / 4).sum() / 3  # of each seed, without what the two share
+    together = 2 * (around.sum(axis=0) ** 2 / 4).sum() / 3
+    assert (apart, together) == pytest.approx((2.3265, 8.6757), abs=1e-4)
+    expected = (2, logit / 2, logit**2 / 2, own, (together - apart) / 8)
+    assert astuple(found) == pytest.approx(expected)
+    more = SeedRates(3, 3.0, 0.5, own=0.1, shared=0.02).with_prompts(4)
+    assert astuple(more) == pytest.approx((3, 3.0, 0.4 + 0.025, 0.025, 0.005))
 
 
 def test_seeds_of_one_rate_are_not_taken_for_unlike_ones() -> None:

@@ -94,6 +94,19 @@ def test_a_trained_student_is_certified(tmp_path: Path, kl: float, verdict: str)
     assert _decide("C4, trained", _size(tmp_path, lambda s: _set(s, "cmdp", "kl_mean", kl))).verdict == verdict
 
 
+def test_the_certificate_beside_a_claim_is_that_of_the_worst_test_set(tmp_path: Path) -> None:
+    def worse_on_longer(scores: pd.DataFrame) -> None:
+        _set(scores, "cmdp", "kl_mean", 0.1)
+        at = scores["run"].str.contains("-cmdp-") & scores["prompt"].isin([f"longer-{n:04d}" for n in range(20)])
+        scores.loc[at & (scores["metric"] == "kl_mean"), "value"] = 0.3  # 20 of 80 prompts
+
+    found = _decide("C4, trained", _size(tmp_path, worse_on_longer))
+    assert found.verdict == "contradicted"
+    assert found.where.startswith("CS, Longer chains (lowest of 3); at least ")
+    assert found.number is not None
+    assert found.number.mean == pytest.approx(75.0)
+
+
 def test_theory_is_read_from_its_table(tmp_path: Path) -> None:
     size, claim = _size(tmp_path / "c"), _claim("C4")
     assert decide(claim, size, "world", tmp_path).verdict == "not run"
@@ -135,6 +148,10 @@ def test_cost_needs_the_dual_method_and_is_paired_by_seed(tmp_path: Path) -> Non
     assert found.verdict == "supported"
     assert found.number is not None
     assert (found.number.mean, found.number.seeds) == (pytest.approx(50.0), 3)
+    both = _claim("C6").model_copy(update={"against": ["dual_lagrangian", "gkd"]})
+    found = decide(both, read(folder), "world", None)  # GKD costs as much as CMDP
+    assert (found.verdict, found.number and found.number.mean) == ("undecided", 0.0)
+    assert found.where == "% of the operations of GKD saved over the same steps"
     costs["flops"] = 1.0 / costs["flops"]
     costs.to_parquet(folder / "costs.parquet", index=False)
     assert _decide("C6", read(folder)).verdict == "contradicted"
@@ -150,6 +167,10 @@ def test_numbers_of_the_paper_need_its_models_and_test_sets(tmp_path: Path) -> N
     claim = _claim("C7").model_copy(update={"tests": ["same"]})
     measured = decide(claim, size, "qwen", None).number
     assert measured is not None
+    row = size.row("qwen", "cmdp")
+    kl = size.stacked(row, "same", "kl_mean") if row else None
+    assert kl is not None
+    assert measured.mean == pytest.approx(100 * (kl <= 0.2).mean())
     for value, verdict in ((measured.mean, "supported"), (measured.low - 1, "contradicted")):
         assert decide(claim.model_copy(update={"value": value}), size, "qwen", None).verdict == verdict
 

@@ -73,10 +73,53 @@ def test_the_second_reading_is_printed_only_where_it_differs(folder: Path, size:
     assert gap > 0
 
 
+def test_readings_are_the_shares_and_means_of_their_own_scores(folder: Path, tmp_path: Path) -> None:
+    """Every score of one row is another number; its first response to each prompt costs exactly d by the mean."""
+    scores = pd.read_parquet(folder / "scores.parquet")
+    own = scores["run"].str.contains("-cmdp-") & (scores["test"] == "same")
+    first, half = scores["sample"] == 0, scores["prompt"].str.slice(-2).astype(int)
+    for metric, at, value in (
+        ("kl_mean", first, 0.2), ("kl_mean", half == 3, 0.3), ("kl_sum", half < 2, 0.1), ("kl_prefix", half < 5, 0.15),
+        ("finished", half < 4, 0.0), ("extracted", half < 1, 0.0), ("correct", scores["decoding"] == "greedy", 0.0),
+        ("equivalent", half < 9, 1.0),
+    ):  # fmt: skip
+        scores.loc[own & at & (scores["metric"] == metric), "value"] = value
+    for name in ("runs.json", "curves.parquet", "costs.parquet"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    scores.to_parquet(tmp_path / "scores.parquet", index=False)
+    known = {key: rows["value"].to_numpy() for key, rows in scores[own].groupby(["decoding", "metric"])}
+    at = {metric: values for (decoding, metric), values in known.items() if decoding == "sampled"}
+    expected = {
+        **{f"cs_{name}": 100 * np.mean(at[f"kl_{name}"] <= 0.2) for name in ("mean", "sum", "prefix")},
+        "kl": at["kl_mean"].mean(), "kl_sum": at["kl_sum"].mean(), "fac": 100 * at["correct"].mean(),
+        "equivalent": 100 * at["equivalent"].mean(), "gap": 100 * np.mean(at["equivalent"] - at["correct"]),
+        "fac_greedy": 100 * known["greedy", "correct"].mean(), "reasoning": 100 * at["reasoning"].mean(),
+        "truncated": 100 * (1 - at["finished"].mean()), "unextracted": 100 * (1 - at["extracted"].mean()),
+    }  # fmt: skip
+    assert len(set(expected.values())) == len(expected)
+    cells = cells_of(readings_table(read(tmp_path)))
+    for column, value in expected.items():
+        assert float(cells[GROUP, "CMDP", column]["estimate"]) == pytest.approx(value), column
+
+
 def test_every_table_of_comparisons_says_what_it_can_resolve(size: Collected) -> None:
     for table in (readings_table(size), pareto_table(size), feasible_table(size), cost_table(size)):
         assert "Smallest true difference" in table.caption
         assert "(t_0.975 + t_0.8) standard errors" in table.caption
+
+
+def test_costs_are_means_over_seeds_in_their_units(size: Collected) -> None:
+    """1.9e6 tokens, 4e6 of either model, 3.2e12 operations and 6e8 bytes in every synthetic run."""
+    own = size.costs[size.costs["run"].str.startswith("world-cmdp-")]
+    assert len(own) == 2
+    expected = {
+        **{part: own[part].mean() for part in ("wall_s", "generate_s", "teacher_s", "student_s")},
+        "token_ms": 1000 * own["generate_s"].mean() / 1.9e6, "tokens_generated": 1900.0, "student_tokens": 4000.0,
+        "teacher_tokens": 4000.0, "flops": 3.2, "peak_memory_bytes": 6e8 / 1024**2,
+    }  # fmt: skip
+    cells = cells_of(cost_table(size))
+    for column, value in expected.items():
+        assert float(cells["Pair world", "CMDP", column]["estimate"]) == pytest.approx(value), column
 
 
 def test_costs_are_resolved_over_seeds_and_one_seed_resolves_nothing(size: Collected, tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -29,6 +31,31 @@ def test_controls_pass_in_the_regime_and_name_what_did_not_run(size: Collected) 
     assert verdicts.pop("GRPO after training, CS, Same distribution") == "failed: loss became infinite at step 7"
     assert set(verdicts.values()) == {"ok"}
     assert len(verdicts) == 10
+
+
+@pytest.mark.parametrize(
+    ("row", "bound", "value", "verdict"),
+    [
+        ("Student", "student_fac", (0.0, 0.1), "out of range"),
+        ("Student", "student_fac", (0.8, 1.0), "out of range"),
+        ("Teacher, greedy", "teacher_fac_min", 0.999, "out of range"),
+        ("GRPO", "grpo_cs_max", 0.4, "ok"),  # 7 of 40: 0.18 [0.07, 0.33]
+        ("GRPO", "grpo_cs_max", 0.25, "out of range"),
+        ("Random", "random_fac_max", -0.01, "out of range"),
+    ],
+)
+def test_each_bound_of_the_regime_is_held(row: str, bound: str, value: Any, verdict: str, tmp_path: Path) -> None:
+    """Those that speak of an interval hold for its end: GRPO's share within d is by estimate below either bound."""
+    folder = write_collected(tmp_path, seeds=1, prompts=40, steps=2)
+    scores = pd.read_parquet(folder / "scores.parquet")
+    at = (scores["run"] == "world-grpo-0") & (scores["metric"] == "kl_mean")
+    scores.loc[at, "value"] = np.where(scores.loc[at, "prompt"].str.slice(-2).astype(int) < 7, 0.1, 0.5)
+    scores.to_parquet(folder / "scores.parquet", index=False)
+    size = read(folder)
+    regime = {**size.pairs["world"].regime, bound: value}
+    size.pairs["world"] = size.pairs["world"].model_copy(update={"regime": regime})
+    (found,) = (check for check in checks(size, "world") if check.name.startswith(row) and "minus" not in check.name)
+    assert found.verdict == verdict
 
 
 def test_a_harder_test_set_is_a_condition_only_where_the_pair_names_one(folder: Path, tmp_path: Path) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
 from evaluation.collected import Collected, Row, read
 from evaluation.equal_compute import at_budget, at_steps, flops_per_step, limits, steps_resolution
+from evaluation.statistics import smallest_resolved
 from evaluation.table_files import to_markdown
 from evaluation.tables.equal_compute import equal_compute_table
 from tests.unit.synthetic import write_collected
@@ -107,3 +109,25 @@ def test_what_equal_steps_resolve_is_the_paired_spread_of_the_monitors_responses
     said = steps_resolution(read(tmp_path))
     open_ = 100.0 * (1.0 - 0.025 ** (1.0 / responses))  # points that equal rewards of so many prompts leave open
     assert f"reward {open_:.1f}, KL 0.000\N{EN DASH}{expected:.3f} (" in said
+
+
+def test_what_equal_steps_resolve_is_paired_by_seed(tmp_path: Path) -> None:
+    """All rows of the second seed cost 1 more, which cancels; CMDP is 0.1 above and below the others in turn."""
+    write_collected(tmp_path, seeds=2, prompts=4, steps=2)
+    curves = pd.read_parquet(tmp_path / "curves.parquet")
+    own, sign = curves["run"].str.contains("-cmdp-"), 1 - 2 * (curves["response"] % 2)
+    curves["kl_mean"] = curves["run"].str.slice(-1).astype(float) + 0.1 * sign.where(own, 0)
+    curves.to_parquet(tmp_path / "curves.parquet")
+    values = np.tile([0.1, -0.1], (2, curves["response"].nunique() // 2))[:, :, None]
+    assert f"KL 0.000\N{EN DASH}{smallest_resolved(values):.3f} (" in steps_resolution(read(tmp_path))
+
+
+def test_the_order_of_the_curves_rows_changes_nothing(tmp_path: Path) -> None:
+    """Responses meet those to the same prompt, whatever the file's order."""
+    folder = write_collected(tmp_path, seeds=2, prompts=4, steps=2)
+    size = read(folder)
+    curves = pd.read_parquet(folder / "curves.parquet")
+    curves.sample(frac=1, random_state=5).to_parquet(folder / "curves.parquet", index=False)
+    shuffled = read(folder)
+    assert steps_resolution(shuffled) == steps_resolution(size)
+    assert at_steps(shuffled, _row(shuffled, "cmdp"), 10) == at_steps(size, _row(size, "cmdp"), 10)

@@ -21,6 +21,8 @@ INTEGERS = [-12, -1, 0, 1, 7, 9, 19, 60, 1000]
         ("\\boxed{2\\sqrt2}", "\\sqrt{8}", True),
         ("\\boxed{(2,1)}", "(1,2)", False),
         ("\\boxed{3}", "\\frac{1}{2}", False),
+        ("\\boxed{\\frac{6}{2}}", "3", True),
+        ("\\boxed{\\frac{6}{2}}", "4", False),
         ("\\boxed{}{}", "2", False),
         ("the answer is \\frac12", "\\frac{1}{2}", False),
     ],

@@ -133,7 +133,7 @@ def test_worst_case_by_hand(response: Response, d: float, penalty: str, loss: fl
 
 
 def returns(
-    student: Tabular, teacher: Tabular, task: Tensor, d: float, gamma: float, each: bool
+    student: Tabular, teacher: Tabular, task: Tensor, d: float, gamma: float, each: bool, n: float
 ) -> tuple[Tensor, list[int]]:
     """Discounted return of every response `(N,)`, one prefix at a time, and where each first violates (0: never)."""
     known, found, first = exact(student, teacher), [], []
@@ -142,7 +142,7 @@ def returns(
         for t in range(1, length + 1):
             if start == 0 and costs[:t].mean() > d:
                 start = t
-            penalty = -20.0 * (each or t == start)
+            penalty = -n * (each or t == start)
             total += gamma ** (t - 1) * (penalty if start else reward.item() * (t == length))
         found.append(total)
         first.append(start)
@@ -150,9 +150,9 @@ def returns(
 
 
 @pytest.mark.parametrize("penalty", ["each", "once"])
-@pytest.mark.parametrize("gamma", [1.0, 0.7])
+@pytest.mark.parametrize(("gamma", "n"), [(1.0, 20.0), (0.7, 3.0)])
 @pytest.mark.parametrize("space", [EQUAL, UNEVEN], ids=["equal", "uneven"])
-def test_worst_case_is_the_gradient_of_the_expected_return(space: Space, gamma: float, penalty: str) -> None:
+def test_worst_case_is_the_gradient_of_the_expected_return(space: Space, gamma: float, n: float, penalty: str) -> None:
     """Exactly: the sum over the vocabulary and Monte Carlo together have no bias, also where lengths differ."""
     student, teacher = pair(space)
     d = {EQUAL: 0.75, UNEVEN: 1.1}[space]
@@ -161,10 +161,11 @@ def test_worst_case_is_the_gradient_of_the_expected_return(space: Space, gamma: 
         return float(sum(response) % 2 == 0)
 
     task = torch.tensor([reward(y) for y in space.responses()], dtype=torch.float64)
-    value, first = returns(student, teacher, task, d, gamma, penalty == "each")
+    value, first = returns(student, teacher, task, d, gamma, penalty == "each", n)
     assert {0, 1} < set(first)  # some are feasible, some violate at once, some later
     expected = -gradient(exact(student, teacher).probability @ value, student)
-    found = expected_gradient(make("worst_case", d=d, gamma=gamma, penalty=penalty), student, teacher, reward, 1)
+    made = make("worst_case", d=d, gamma=gamma, n=n, penalty=penalty)
+    found = expected_gradient(made, student, teacher, reward, 1)
     torch.testing.assert_close(found, expected, **EXACT)
 
 
@@ -191,7 +192,9 @@ def test_sft_is_the_likelihood_of_the_solutions() -> None:
     assert len(texts) == 4  # one for each question of the update
     chosen = seen[0].rollouts.response[..., None]
     logp = tiny.full_log_probs(untrained, seen[0].rollouts).gather(2, chosen)[..., 0]
-    assert row["nll"] == pytest.approx(-(logp * seen[0].mask).sum(1).div(seen[0].mask.sum(1)).mean().item(), rel=1e-4)
+    summed = -(logp * seen[0].mask).sum(1)
+    assert row["loss"] == pytest.approx(summed.mean().item(), rel=1e-4)
+    assert row["nll"] == pytest.approx(summed.div(seen[0].mask.sum(1)).mean().item(), rel=1e-4)
     assert made.cost.tokens_generated == made.cost.teacher_tokens == 0
 
 

@@ -61,6 +61,20 @@ def run_method(study: Study, code: str, folder: Path) -> dict[str, str]:
     return record
 
 
+def test_the_monitor_asks_validation_prompts_alone(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+    measure = Monitor.measure
+    monkeypatch.setattr(
+        Monitor, "measure", lambda self, *of: asked.append([p["id"] for p in self.problems]) or measure(self, *of)
+    )
+    train.main(study.training("grpo", tmp_path, monitor_prompts=2))
+    held = [json.loads(line)["id"] for line in (study.world / "validation.jsonl").read_text().splitlines()]
+    assert asked
+    assert all(ids == held[:2] for ids in asked)
+
+
 @pytest.mark.parametrize(
     ("code", "why"),
     [

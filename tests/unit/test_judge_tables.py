@@ -87,6 +87,11 @@ def test_a_meeting_ties_where_the_orders_disagree_or_a_reply_holds_no_verdict() 
         assert getattr(turned, name).tolist() == getattr(met, name).tolist()
 
 
+def test_a_judge_is_shown_responses_of_unlike_numbers_whichever_run_is_named_first() -> None:
+    assert judged_samples("a-0", "b-0") == (0, 1)
+    assert judged_samples("b-0", "a-0") == (1, 0)
+
+
 def test_a_judge_that_agrees_with_the_verifier_gives_its_win_rates(size: Collected) -> None:
     row, other = size.row("world", "cmdp"), size.row("world", "grpo")
     assert row is not None
@@ -147,6 +152,32 @@ def test_the_table_counts_wins_order_effects_and_lengths(size: Collected) -> Non
     assert (flips["estimate"], flips["low"]) == ("0.0", "0.0")
     assert float(flips["high"]) == pytest.approx(100 * (1 - 0.025 ** (1 / JUDGED)))  # ten questions without a flip
     assert found[exact, "CMDP", "first"]["estimate"] == "50.0"
+
+
+def test_wins_among_close_lengths_and_replies_without_a_verdict_are_counted(folder: Path, tmp_path: Path) -> None:
+    """Every second question has answers of 10 and 9 tokens, every fifth no verdict in the first order."""
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    met = pd.read_parquet(folder / FILE)
+    number = met["prompt"].str.slice(-2).astype(int)
+    met.loc[number % 2 == 0, "right_tokens"] = 9
+    met.loc[number % 5 == 0, "forth"] = nan
+    met.to_parquet(tmp_path / FILE, index=False)
+    runs = {run["run"]: run for run in json.loads((folder / "runs.json").read_text())["runs"]}
+    trained = {name for name, run in runs.items() if run["kind"] == "method"}
+    mine = {name for name in trained if runs[name]["method"] == "cmdp"}
+    own = met[
+        (met["judge"] == "noisy") & (met["test"] == "same") & met["left"].isin(trained) & met["right"].isin(trained)
+    ]
+    own = own[own["left"].isin(mine) != own["right"].isin(mine)]
+    assert len(own) == 3 * 7 * JUDGED
+    wins = (own["forth"] == own["back"]) & (own["forth"] == np.where(own["left"].isin(mine), 1.0, -1.0))
+    close = own["right_tokens"] == 9
+    expected = {"close": 50.0, "close_rwr": 100 * wins[close].mean(), "unparsable": 10.0}
+    found = cells(judge_tables(read(tmp_path))[0])
+    for column, share in expected.items():
+        cell = found["Same distribution (pair world), judge noisy (model of noisy)", "CMDP", column]
+        assert float(cell["estimate"]) == pytest.approx(share), column
 
 
 def test_kappa_is_cohen_s(size: Collected) -> None:

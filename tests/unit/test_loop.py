@@ -72,8 +72,27 @@ def test_all_methods_meet_the_same_prompts_whatever_they_draw() -> None:
         met.append(prompts)
     assert met[0] == met[1] == met[2]
     assert len(met[0]) == 5
-    epoch = [i for step in range(3) for i in order(12, 4, step, seed=3)]
-    assert sorted(epoch) == list(range(12))
+
+
+def test_every_epoch_has_each_problem_once_in_an_order_of_its_own() -> None:
+    """Three updates of four are an epoch of twelve; updates of five begin the next epoch in the midst of one."""
+    epochs = [[i for step in range(3 * e, 3 * e + 3) for i in order(12, 4, step, seed=3)] for e in range(3)]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(12))] * 3
+    assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
+    assert [i for step in range(7) for i in order(12, 5, step, seed=3)] == [i for epoch in epochs for i in epoch][:35]
+    assert epochs[0] != [i for step in range(3) for i in order(12, 4, step, seed=4)]
+
+
+def test_an_update_draws_from_its_seed_and_step_alone() -> None:
+    """The same student and prompts: another step or seed draws other responses, the same ones draw the same."""
+    drawn = {}
+    for seed, step in ((0, 0), (0, 1), (1, 0)):
+        for again in range(2):
+            torch.manual_seed(again)  # what was drawn before does not matter
+            drawn[seed, step, again] = trainer("grpo", seed)._responses(PROBLEMS[:4], step)[0].response.tolist()
+        assert drawn[seed, step, 0] == drawn[seed, step, 1]
+    assert drawn[0, 0, 0] != drawn[0, 1, 0]
+    assert drawn[0, 0, 0] != drawn[1, 0, 0]
 
 
 def test_costs_count_what_ran() -> None:
@@ -132,6 +151,40 @@ def test_off_policy_updates_use_the_solutions() -> None:
     row = next(trainer("gkd", overrides={"on_policy": 0.0}).steps())
     assert "reward" not in row
     assert row["length"] == 3.0  # `####`, the number, EOS
+
+
+@pytest.mark.parametrize("on_policy", [0.0, 0.3, 1.0])
+def test_the_share_of_updates_on_solutions_is_met(on_policy: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 400 updates, with fixed seeds: within three standard errors (0.069 at most), exactly at 0 and 1."""
+    monkeypatch.setattr("training.loop.generate", lambda *_: tiny.rollouts([2], [1]))
+    made = trainer("gkd", overrides={"on_policy": on_policy})
+    shares = [made._responses(PROBLEMS[:1], step)[1] for step in range(400)]
+    error = (on_policy * (1 - on_policy) / 400) ** 0.5
+    assert abs(sum(shares) / 400 - on_policy) <= 3 * error
+
+
+def test_a_solution_beyond_the_limit_is_cut_and_ended() -> None:
+    """As a response is: `max_new_tokens` tokens at most, the last of them EOS."""
+    made = trainer("sft", max_new_tokens=4)
+    long = {**PROBLEMS[0], "solution": "1 + 2 = 3 ; #### 3"}
+    rollouts, sampled = made._responses([long], 0)
+    expected = [*made.tokenizer("1 + 2", add_special_tokens=False)["input_ids"], made.tokenizer.eos_token_id]
+    assert not sampled
+    assert rollouts.response.tolist() == [expected] * 3
+    assert rollouts.mask.all()
+
+
+def test_a_gradient_is_cut_to_its_largest_norm() -> None:
+    """The log has the norm before; what the optimiser sees has the direction of the whole gradient."""
+    left = {}
+    for limit in (1e9, 0.1):
+        made = trainer("gkd", steps=1, max_grad_norm=limit)
+        norm = next(made.steps())["grad_norm"]
+        left[limit] = norm, torch.cat([p.grad.flatten() for p in made.student.parameters() if p.grad is not None])
+    (whole, gradient), (logged, cut) = left.values()
+    assert whole == logged > 0.2
+    assert gradient.norm().item() == pytest.approx(whole, rel=1e-4)
+    torch.testing.assert_close(cut, gradient * 0.1 / whole, rtol=1e-4, atol=1e-8)
 
 
 def test_a_loss_that_is_not_finite_fails_the_run() -> None:

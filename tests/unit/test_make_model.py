@@ -59,6 +59,7 @@ def test_targets_are_the_response_and_padding_changes_nothing(data: Path) -> Non
     ids, is_target = next(batches(recipe, data))
     for row, target in zip(ids, is_target, strict=True):
         assert text_of(row[target].tolist()).endswith("<eos>")
+        assert text_of(row[: target.nonzero()[0, 0]].tolist()).endswith("answer :")
         assert text_of(row[~target].tolist()).count(":") == 1
     wider = torch.nn.functional.pad(ids, (0, 5)), torch.nn.functional.pad(is_target, (0, 5))
     assert torch.allclose(loss_of(model, *wider), loss_of(model, ids, is_target))

@@ -72,6 +72,26 @@ def test_an_infeasible_right_answer_is_made_less_likely_than_a_feasible_one(n: f
         assert (pull[of & ~feasible] < 0).all()
 
 
+@pytest.mark.parametrize("reading", ["mean", "sum", "prefix"])
+@pytest.mark.parametrize(("name", "choice"), [("cmdp", {"phi": "none"}), ("saute", {"penalty": "once"})])
+def test_responses_are_judged_in_the_reading_that_is_set(name: str, choice: dict[str, str], reading: str) -> None:
+    """GRPO on -n, here -0.4, for each response beyond a d between the two middle costs of that reading."""
+    student = tiny.llama(1)
+    batch, graded = tiny.batch(student=student), tiny.batch(student=student)
+    pi, mu = (tiny.full_log_probs(model, batch.rollouts).detach() for model in (student, tiny.llama(2)))
+    kl = torch.where(batch.mask, (pi.exp() * (pi - mu)).sum(-1), 0.0)
+    means = torch.where(batch.mask, kl.cumsum(1) / torch.arange(1, kl.shape[1] + 1), 0.0)
+    costs = {"mean": kl.sum(1) / batch.mask.sum(1), "sum": kl.sum(1), "prefix": means.amax(1)}
+    d = costs[reading].sort().values[3:5].mean().item()
+    graded.rewards = torch.where(costs[reading] <= d, batch.rewards, -0.4)
+    made = FOLDERS[name].load()(FOLDERS[name].grid({"constraint": reading, "n": 0.4, **choice}, "test")[0], d)
+    loss, statistics = made.loss(batch)
+    grpo = FOLDERS["grpo"]
+    expected = tiny.gradients(student, grpo.load()(grpo.grid({}, "test")[0], None).loss(graded)[0])
+    torch.testing.assert_close(tiny.gradients(student, loss), expected, rtol=1e-4, atol=1e-6)
+    assert statistics["satisfied"] == 0.5
+
+
 @pytest.mark.parametrize("weight", [0.0, 0.5])
 def test_soft_lagrangian_is_grpo_plus_weighted_gkd(weight: float) -> None:
     expected = gradient("grpo") + weight * gradient("gkd")
@@ -102,6 +122,27 @@ def test_minillm_by_hand_on_a_batch() -> None:
             total = total + (single - future * logp[i, t]) / length / len(batch.mask)
     expected = tiny.gradients(student, total)
     torch.testing.assert_close(gradient("minillm"), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_minillm_off_policy_is_clipped() -> None:
+    """Ratios of 1.5, 1 and 0.5 to the sampling policy in turn; the lesser of the whole and the cut gain counts."""
+    student = tiny.llama(1)
+    on = tiny.batch(student=student)
+    shift = torch.tensor([1.5, 1.0, 0.5]).log().repeat(2)
+    old = torch.where(on.mask, on.logp.detach() - shift, 0.0)
+    batch = Batch(on.rollouts, on.rewards, on.group, student, tiny.llama(2), old)
+    reward, total = torch.where(on.mask, on.teacher_logp - old, 0.0), 0.0
+    single = on.expectation(reverse_kl).detach()
+    for i, length in enumerate(on.mask.sum(1).tolist()):
+        for t in range(length):
+            later = reward[i, t + 1 : length]
+            future = later.mean().item() if len(later) else 0.0
+            ratio = shift[t].exp().item()
+            gained = min(ratio * future, min(max(ratio, 0.8), 1.2) * future)
+            total += (single[i, t].item() - gained) / length / len(on.mask)
+    folder = FOLDERS["minillm"]
+    loss, _ = folder.load()(folder.grid({}, "test")[0], None, 0.2).loss(batch)
+    assert loss.item() == pytest.approx(total, rel=1e-4)
 
 
 def test_rewards_do_not_enter_pure_distillation() -> None:

@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from evaluation.collected import Collected, read
@@ -71,6 +72,25 @@ def test_the_best_feasible_setting_is_named_and_grpo_is_not_feasible(size: Colle
     assert found["d = 0.05", "cmdp"] == "none"
     assert "(λ=" in found["d = 0.4", "soft_lagrangian"]
     assert "| d = 0.2 |" in to_markdown(table)
+
+
+def test_the_best_of_the_settings_that_keep_95_percent_within_d(tmp_path: Path) -> None:
+    """Of 40 prompts 3, 2, 0, 0 beyond d and 40, 30, 20, 10 right: 92.5 % within d is too few, 95 % is enough."""
+    folder = write_collected(tmp_path, seeds=1, prompts=40, steps=2)
+    scores = pd.read_parquet(folder / "scores.parquet")
+    number = scores["prompt"].str.slice(-4).astype(int)
+    for value, beyond, right in (("0.001", 3, 40), ("0.01", 2, 30), ("0.1", 0, 20), ("1", 0, 10)):
+        own = scores["run"].str.contains(f"-l{value}-")
+        for metric, values in (("kl_mean", np.where(number < beyond, 0.3, 0.1)), ("correct", number < right)):
+            at = own & (scores["metric"] == metric)
+            scores.loc[at, "value"] = values[at].astype(float)
+    scores.to_parquet(folder / "scores.parquet", index=False)
+    made = read(folder)
+    best = _text(feasible_table(made), "Same distribution (pair world)")["d = 0.2", "soft_lagrangian"]
+    assert best.startswith("75.0 [")
+    assert best.endswith("] (λ=0.01)")
+    joint = _text(pareto_table(made), "Same distribution (pair world)")["GKD-GRPO λ=0.01", "joint"]
+    assert joint.startswith("70.0 [")  # 28 of 40 are right and within d
 
 
 def test_a_stricter_threshold_never_allows_more(size: Collected, tmp_path: Path) -> None:

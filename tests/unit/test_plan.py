@@ -26,6 +26,23 @@ def test_runs_of_the_micro_size() -> None:
     assert {run.method for run in plan.runs.values()} >= {"teacher", "student", "answer_key", "always_wrong", "random"}
 
 
+def test_each_training_seed_is_evaluated_with_random_numbers_of_its_own() -> None:
+    plan = make_plan("micro")
+    seeds = {run.seed: plan.evaluation(run.id)[1]["seed"] for run in plan.runs.values() if run.method == "cmdp"}
+    assert seeds == {seed: plan.size.evaluate.seed + seed for seed in plan.size.seeds}
+    others = {plan.evaluation(run.id)[1]["seed"] for run in plan.runs.values() if run.kind != "method"}
+    assert others == {plan.size.evaluate.seed}
+
+
+def test_tables_are_told_the_reading_of_the_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = load_size("micro")
+    threshold = size.threshold.model_copy(update={"d": 4.0, "calibrate": None, "reading": "sum"})
+    monkeypatch.setattr("study.plan.load_size", lambda name: size.model_copy(update={"threshold": threshold}))
+    plan = make_plan("micro")
+    assert {pair["reading"] for pair in plan.summary()["pairs"].values()} == {"sum"}
+    assert {plan.thresholds[ids["threshold"]]["reading"] for ids in plan.pairs.values()} == {"sum"}
+
+
 def test_a_pair_can_have_training_seeds_of_its_own() -> None:
     plan = make_plan("pairs")
     seeds = {(run.pair, run.seed) for run in plan.runs.values() if run.kind == "method"}

@@ -211,6 +211,8 @@ def test_quality_hears_a_scorer_and_a_log_that_disagree(built: Path, tmp_path: P
     assert said.severity == "warning"
     assert said.what.startswith("CMDP: the trainer's log has ")
     assert "the scorer 0.0 %" in said.what
+    lenient = changed(built, tmp_path / "lenient", {("world-grpo-0", "kl_mean"): 0.0, ("world-grpo-1", "kl_mean"): 0.0})
+    assert any(f.what.startswith("GRPO: the trainer's log") and "the scorer 100.0 %" in f.what for f in lenient)
     agreeing = changed(built, tmp_path / "near", dict.fromkeys(runs, D / 2))
     assert not any("CMDP: the trainer's log" in f.what for f in agreeing)
 

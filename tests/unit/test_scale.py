@@ -17,6 +17,7 @@ from sources import packages, reasoning, shadow
 from sources.architectures import published
 from sources.layers import drop_layers
 from study.config import load_size
+from study.vocabulary import Vocabulary, read_vocabulary
 from tests.tiny import batch, gradients, llama
 from training.cost import parameters
 from training.divergence import reverse_kl
@@ -165,6 +166,17 @@ def test_control_tokens_may_have_other_names_where_nothing_uses_them() -> None:
     assert clashes(text, vision, special, used={3}) == [(3, "<reserved>", "<step>")]
     assert clashes(text, vision, special - {"<step>"}) == [(3, "<reserved>", "<step>")]
     assert clashes({"a": 0, "b": 1}, {"a": 1, "b": 0}, ()) == [(0, "a", "b"), (1, "b", "a")]
+    assert clashes({"a": 0, "b": 1}, {"a": 0}, ()) == [(1, "b", None)]
+    assert clashes({"a": 0, "b": 1}, {"a": 0, "<end>": 1}, {"<end>"}) == [(1, "b", "<end>")]
+
+
+def test_ids_of_a_list_of_tokens_are_their_places(tmp_path: Path) -> None:
+    """As unigram models have it; added tokens bring their ids."""
+    model = {"vocab": [["<unk>", 0.0], ["a", -1.5], ["b", -2.0]]}
+    added = [{"content": "<end>", "id": 7, "special": True}]
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": model, "added_tokens": added}))
+    found = read_vocabulary(tmp_path / "tokenizer.json")
+    assert found == Vocabulary({"<unk>": 0, "a": 1, "b": 2, "<end>": 7}, frozenset({"<end>"}))
 
 
 def test_tokenizers_of_two_families_are_refused(vision: Path) -> None:
@@ -183,6 +195,11 @@ def test_dropped_layers_are_gone_and_the_rest_works(tmp_path: Path) -> None:
     model.save_pretrained(tmp_path)
     again = AutoModelForCausalLM.from_pretrained(tmp_path)
     assert torch.equal(again(input_ids=ids).logits, model(input_ids=ids).logits)
+    assert [layer.self_attn.layer_idx for layer in model.model.layers] == [0]
+    mixed = llama(1)
+    mixed.config.layer_types = ["full_attention", "sliding_attention"]
+    drop_layers(mixed, [0])
+    assert mixed.config.layer_types == ["sliding_attention"]
     assert again.generate(ids, max_new_tokens=2, do_sample=False).shape[1] <= 5
     with pytest.raises(UserError, match="cannot be taken out of 1; name some of 0 to 0"):
         drop_layers(model, [0])
@@ -212,7 +229,8 @@ def test_generated_problems_keep_templates_apart(monkeypatch: pytest.MonkeyPatch
     templates = {split: {row["question"].split(":")[0] for row in found} for split, found in rows.items()}
     assert templates["new"] == {"4", "9"}
     assert templates["train"] == templates["test"] == {str(n) for n in range(10)} - {"4", "9"}
-    assert len({row["id"] for found in rows.values() for row in found}) == sum(map(len, rows.values()))
+    for key in ("id", "question"):  # no problem of one split is in another
+        assert len({row[key] for found in rows.values() for row in found}) == sum(map(len, rows.values()))
     assert not {r["question"] for r in rows["train"]} & {r["question"] for r in rows["test"]}
     assert rows["train"] == reasoning.generate("train")
 

@@ -139,14 +139,15 @@ def test_scoring_twice_gives_the_same_bytes(models, rows, tmp_path):
 
 
 def test_tokens_of_a_few_responses_are_kept_with_their_divergence(models, rows, tmp_path):
-    again = [kept | {"decoding": "greedy"} for kept in rows]
+    again = [kept | other for kept in rows for other in ({"decoding": "greedy"}, {"sample": 1})]
     samples = write(again + rows, tmp_path / "samples.jsonl")
     out, tokens = str(tmp_path / "s.parquet"), tmp_path / "tokens.jsonl"
     inputs = ["--samples", str(samples), "--policy", models[0], "--teacher", models[1]]
     main([*inputs, "--out", out, "--tokens", str(tokens)])
     shown = [json.loads(line) for line in tokens.read_text().splitlines()]
     assert [line["prompt_id"] for line in shown] == [kept["prompt_id"] for kept in rows[:3]]
-    means = pd.read_parquet(out).query("decoding == 'sampled'")["kl_mean"].to_numpy()
+    assert [line["sample"] for line in shown] == [0, 0, 0]
+    means = pd.read_parquet(out).query("decoding == 'sampled' and sample == 0")["kl_mean"].to_numpy()
     tokenizer = load_tokenizer(models[0])
     for line, kept, mean in zip(shown, rows, means, strict=False):
         assert len(line["tokens"]) == len(line["kl"]) == len(kept["tokens"])

@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 
 from evaluation import paired
+from evaluation.claims import _all_of, _Comparison
 from evaluation.collected import Collected, Row, read
 from evaluation.pairwise import compare, net_wins, overall, win_rate_gap
 from evaluation.significance import holm, leaders, resolution, win_tests
-from evaluation.statistics import p_value
+from evaluation.statistics import Estimate, p_value
 from tests.unit.synthetic import write_collected
 
 
@@ -32,6 +33,33 @@ def _row(size: Collected, method: str) -> Row:
 def test_holm_multiplies_the_smallest_by_all() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([]) == []
+
+
+def compared(mean: float, half: float, p: float) -> _Comparison:
+    found = Estimate(mean, mean - half, mean + half, 9, 1, 1)
+    return _Comparison(found, mean, found.low, found.high, p, f"{mean:g}")
+
+
+def test_a_claim_is_contradicted_only_after_holms_correction() -> None:
+    """p = 0.02 twice is 0.04 corrected, thrice 0.06; a claim is supported by each comparison without correction."""
+    against, for_it = compared(-2.0, 1.0, 0.02), compared(2.0, 1.0, 0.04)
+    assert _all_of([against, compared(1.0, 2.0, 0.3)]).verdict == "contradicted"
+    assert _all_of([against, compared(1.0, 2.0, 0.3), compared(1.0, 2.0, 0.4)]).verdict == "undecided"
+    assert _all_of([for_it] * 3).verdict == "supported"
+
+
+def test_a_claim_is_decided_where_p_value_and_interval_agree() -> None:
+    assert _all_of([compared(2.0, 1.0, 0.06)]).verdict == "undecided"
+    assert _all_of([compared(2.0, 2.1, 0.04)]).verdict == "undecided"
+    assert _all_of([compared(-2.0, 1.0, 0.06)]).verdict == "undecided"
+    assert _all_of([compared(-2.0, 2.1, 0.04)]).verdict == "undecided"
+
+
+def test_the_number_beside_a_claim_is_what_speaks_least_for_it() -> None:
+    """Sure to be below 0, then doubtful, then sure to be above 0; the size does not matter."""
+    below, doubtful, above = compared(-1.0, 0.5, 0.001), compared(0.1, 1.0, 0.9), compared(0.05, 0.01, 0.001)
+    for many, where in (([doubtful, below, above], "-1"), ([above, doubtful], "0.1"), ([above], "0.05")):
+        assert _all_of(many).where.split(" (least")[0] == where
 
 
 def test_few_seeds_do_not_make_false_stars() -> None:
@@ -70,6 +98,24 @@ def test_the_leading_group_holds_the_best_and_its_equals_not_the_beaten(size: Co
     assert not found & {"GRPO", "Teacher", "Student before", "GKD-GRPO λ=0.001"}
 
 
+def test_a_row_that_beats_the_first_one_is_not_behind_it(tmp_path: Path) -> None:
+    """GKD beats CMDP at three prompts of five and loses to all at the others, so CMDP has the highest win rate."""
+    folder = write_collected(tmp_path, seeds=1, prompts=50, samples=2, steps=2)
+    scores = pd.read_parquet(folder / "scores.parquet")
+    often = scores["prompt"].str.slice(-2).astype(int) % 5 < 3
+    for runs, most, else_ in ((".", 0.25, 0.5), ("-cmdp-", 0.5, 0.75), ("-gkd-", 0.75, 0.25)):
+        own = scores["run"].str.contains(runs) & (scores["metric"] == "reasoning")
+        scores.loc[own, "value"] = np.where(often, most, else_)[own]
+    scores.to_parquet(folder / "scores.parquet", index=False)
+    size, shown = read(folder), {frozenset(("CMDP", "GKD")): 0.001, frozenset(("CMDP", "GRPO")): 0.001}
+    wins = net_wins(size, _row(size, "cmdp"), _row(size, "gkd"), "same")
+    assert wins is not None
+    assert wins.mean() == pytest.approx(-0.2)
+    found = leaders(size, "world", "same", shown)
+    assert {"CMDP", "GKD"} <= found
+    assert "GRPO" not in found
+
+
 def test_differences_are_paired_by_prompt_and_the_gap_is_that_of_the_tables(size: Collected) -> None:
     cmdp, grpo = _row(size, "cmdp"), _row(size, "grpo")
     found = paired.differences(size, cmdp, grpo, "same")
@@ -86,6 +132,18 @@ def test_differences_are_paired_by_prompt_and_the_gap_is_that_of_the_tables(size
     assert ours is not None
     assert theirs is not None
     assert gap.mean() == pytest.approx(ours.win.mean - theirs.win.mean)
+
+
+def test_satisfaction_is_compared_in_the_pairs_reading_and_the_kl_per_token(tmp_path: Path) -> None:
+    size = read(write_collected(tmp_path, seeds=1, prompts=12, steps=2))
+    threshold = size.pairs["world"].threshold.model_copy(update={"d": 4.0})
+    size.pairs["world"] = size.pairs["world"].model_copy(update={"reading": "sum", "threshold": threshold})
+    rows = _row(size, "cmdp"), _row(size, "grpo")
+    found = paired.differences(size, *rows, "same")
+    mean, total = ([size.stacked(row, "same", f"kl_{name}") for row in rows] for name in ("mean", "sum"))
+    np.testing.assert_array_equal(found["KL"].values, mean[0] - mean[1])
+    np.testing.assert_array_equal(found["CS"].values, (total[0] <= 4.0) * 1.0 - (total[1] <= 4.0))
+    assert 0 < found["CS"].values.mean() < 1
 
 
 def test_an_untrained_row_meets_every_seed_and_fewer_samples_cut_the_other(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from evaluation.statistics import (
     seed_interval,
     smallest_resolved,
     spread,
+    spreads,
 )
 
 REPEATS = 600  # standard error of a measured coverage of 95 %: 0.9 points
@@ -44,6 +45,22 @@ def test_several_seeds_use_the_crossed_variance_and_satterthwaite() -> None:
     prompts_alone = stats.t.ppf(0.975, 7) * np.sqrt(by_prompt / 40)
     found = mean_interval(y)
     assert (found.high - found.low) / 2 == pytest.approx(max(crossed, prompts_alone))
+
+
+def test_the_three_spreads_by_hand() -> None:
+    """Mean squares of a table of three seeds and four prompts: 52/3 of seeds, 116/9 of prompts, 5/9 of the rest."""
+    y = np.array([[0.0, 1, 2, 5], [1, 3, 2, 6], [5, 4, 6, 9]])[:, :, None]
+    prompts, seeds, crossed = spreads(y)
+    assert (prompts.variance, prompts.freedom) == pytest.approx((116 / 9 / 12, 3))
+    assert (seeds.variance, seeds.freedom) == pytest.approx((52 / 3 / 12, 2))
+    together = 52 / 3 + 116 / 9 - 5 / 9
+    doubt = (52 / 3) ** 2 / 2 + (116 / 9) ** 2 / 3 + (5 / 9) ** 2 / 6
+    assert (crossed.variance, crossed.freedom) == pytest.approx((together / 12, together**2 / doubt))
+    lasting = (52 / 3 - 5 / 9) / 12
+    assert [of.between_seeds for of in (prompts, seeds, crossed)] == pytest.approx([lasting] * 3)
+    assert crossed.with_prompts(4).variance == pytest.approx(lasting + (together / 12 - lasting) / 4)
+    small = np.array([[3.2, -1.2], [-1.2, -0.8]])[:, :, None]  # 4 + 4 - 5.76: too little for a degree of freedom
+    assert spreads(small)[2].freedom == 1.0
 
 
 def test_seeds_that_disagree_widen_the_interval_to_their_own() -> None:
@@ -83,6 +100,15 @@ def test_independent_single_answers_reproduce_clopper_pearson_closely() -> None:
     exact = stats.binomtest(120, 400).proportion_ci(0.95, "exact")
     found = proportion_interval(y)
     assert (found.low, found.high) == pytest.approx((exact.low, exact.high), abs=2e-3)
+
+
+def test_a_rate_is_never_surer_than_its_responses() -> None:
+    """Two of four are right at each prompt but one, where three are: less spread than independent answers have."""
+    y = np.tile([1.0, 1.0, 0.0, 0.0], (1, 50, 1))
+    y[0, 0, 2] = 1.0
+    exact = stats.binomtest(101, 200).proportion_ci(0.95, "exact")
+    found = proportion_interval(y)
+    assert (found.low, found.high) == pytest.approx((exact.low, exact.high))
 
 
 def test_a_proportion_outside_its_range_is_refused() -> None:
@@ -191,6 +217,13 @@ def test_a_positive_mean_reaches_further_up_than_down_and_zero_is_left_alone() -
     assert positive_interval(nothing) == mean_interval(nothing)
     apart = np.stack([np.full((30, 2), 1.0), np.full((30, 2), 9.0)])
     assert mean_interval(apart).low < 0.0 == positive_interval(apart).low
+
+
+def test_the_upper_end_over_seeds_is_coxs_bound_of_a_log_normal_mean() -> None:
+    """Five seeds whose scores do not vary, logarithms 0, 0.5 ... 2: mean 1, variance 0.625, four degrees of freedom."""
+    found = positive_interval(np.tile(np.exp(np.arange(5) / 2.0)[:, None, None], (1, 30, 2)))
+    error = np.sqrt(0.625 / 5 + 0.625**2 / (2 * 4))
+    assert found.high == pytest.approx(np.exp(1.0 + 0.625 / 2 + stats.t.ppf(0.975, 4) * error))
 
 
 def test_a_difference_of_rates_is_never_surer_than_its_prompts() -> None:

@@ -13,6 +13,7 @@ import pytest
 from evaluation.certify import certify
 from evaluation.collected import Collected, read
 from evaluation.controls import checks
+from evaluation.pairwise import overall
 from evaluation.statistics import Estimate, spread
 from evaluation.table_files import (
     Column,
@@ -75,6 +76,12 @@ def test_main_numbers_are_the_scores_in_percent_with_counts(size: Collected) -> 
     assert float(fac["estimate"]) == pytest.approx(100 * correct.mean())
     assert float(cs["estimate"]) == pytest.approx(100 * np.mean(kl <= 0.2))
     assert float(cells[group, "CMDP", "kl"]["estimate"]) == pytest.approx(kl.mean())
+    match = overall(size, row, "same")
+    assert match is not None
+    assert match.win.mean > 1.1 * match.loss.mean
+    for table in (cells, cells_of(tables.win_table(size))):
+        rates = [float(table[group, "CMDP", column]["estimate"]) for column in ("rwr", "rlr")]
+        assert rates == pytest.approx([100 * match.win.mean, 100 * match.loss.mean])
     assert (fac["prompts"], fac["samples"], fac["seeds"], fac["unit"]) == ("40", "4", "3", "%")
     assert float(fac["low"]) < float(fac["estimate"]) < float(fac["high"])
 
@@ -228,17 +235,35 @@ def test_satisfaction_has_a_bound_a_verdict_and_the_size_of_violations(size: Col
     assert [cells[group, "Teacher", key]["text"] for key in ("verdict", "prompts")] == ["undecided", "59"]
 
 
+def test_violations_are_measured_in_the_pairs_reading(folder: Path) -> None:
+    size = read(folder)
+    size.pairs["world"] = size.pairs["world"].model_copy(update={"reading": "prefix"})
+    row = size.row("world", "cmdp")
+    assert row is not None
+    cost = size.stacked(row, "same", "kl_prefix")
+    assert cost is not None
+    cells = cells_of(satisfaction_table(size))
+    found = {
+        key: float(cells["Same distribution (pair world)", "CMDP", key]["estimate"]) for key in ("excess", "worst")
+    }
+    assert found["excess"] == pytest.approx((cost[cost > 0.2] - 0.2).mean())
+    assert found["worst"] == pytest.approx(np.sort(cost.ravel())[-24:].mean())
+
+
 def test_estimators_agree_in_mean_and_differ_in_variance(size: Collected) -> None:
     cells = cells_of(kl_estimators_table(size))
     group = "Same distribution (pair world)"
     row = size.row("world", "cmdp")
     assert row is not None
-    k1, exact = size.stacked(row, "same", "kl_k1"), size.stacked(row, "same", "kl_mean")
-    assert k1 is not None
+    exact = size.stacked(row, "same", "kl_mean")
     assert exact is not None
-    ratio = cells[group, "CMDP", "ratio_k1"]
-    assert float(ratio["estimate"]) == pytest.approx(k1.var() / exact.var())
-    assert float(ratio["low"]) < float(ratio["estimate"]) < float(ratio["high"])
+    for name in ("k1", "k3"):
+        found = size.stacked(row, "same", f"kl_{name}")
+        assert found is not None
+        assert float(cells[group, "CMDP", name]["estimate"]) == pytest.approx(found.mean())
+        ratio = cells[group, "CMDP", f"ratio_{name}"]
+        assert float(ratio["estimate"]) == pytest.approx(found.var() / exact.var())
+        assert float(ratio["low"]) < float(ratio["estimate"]) < float(ratio["high"])
     assert cells[group, "Teacher", "ratio_k1"]["text"] == "–"
 
 

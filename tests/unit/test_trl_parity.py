@@ -16,6 +16,7 @@ from huggingface_hub import constants
 
 from tests import tiny
 from training.batch import Batch
+from training.data import order
 from training.errors import UserError
 from training.folders import find_folders
 from training.rollout import Rollouts
@@ -146,6 +147,34 @@ def expect_same(found: tuple[torch.Tensor, ...], expected: tuple[torch.Tensor, .
     assert expected[1].abs().max() > 1e-2
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, **TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("name", "trainer", "repeats"), [("trl_grpo", "GRPOTrainer", 1), ("trl_distillation", "DistillationTrainer", 3)]
+)
+def test_trl_is_given_the_studys_settings_and_prompts(
+    name: str, trainer: str, repeats: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prompts in the order of the seed; TRL's GRPO repeats each for its samples itself."""
+    given: list[Any] = []
+    monkeypatch.setattr(f"trl.{trainer}", lambda *asked, **named: given.extend(asked))
+    own = FOLDERS[name].own_train()
+    assert own is not None
+    monkeypatch.setitem(own.__globals__, "train_with", lambda run, made: None)
+    problems = [{"prompt": f"{i} pens", "answer": str(i)} for i in range(10)]
+    budget = TrainSettings(steps=3, questions=2, samples=3, lr=2e-3, clip=0.3, max_new_tokens=5, max_grad_norm=0.7)
+    own(types.SimpleNamespace(
+        student=tiny.llama(1, vocab=VOCABULARY), teacher=tiny.llama(2, vocab=VOCABULARY), tokenizer=tokenizer.build(),
+        problems=problems, train=budget, settings={"beta": 0.25}, seed=5, out=tmp_path,
+    ))  # fmt: skip
+    config, rows = given[-2:]
+    expected = {"max_steps": 3, "learning_rate": 2e-3, "max_completion_length": 5, "temperature": 1.0,
+                "top_p": 1.0, "top_k": 0, "max_grad_norm": 0.7}  # fmt: skip
+    expected |= {"beta": 0.0, "epsilon": 0.3, "num_generations": 3} if repeats == 1 else {"beta": 0.25}
+    assert {key: getattr(config, key) for key in expected} == expected
+    met = [i for step in range(3) for i in order(10, 2, step, seed=5) for _ in range(repeats)]
+    assert rows["prompt"] == [problems[i]["prompt"] for i in met]
+    assert rows["answer"] == [problems[i]["answer"] for i in met]
 
 
 @pytest.mark.parametrize("lengths", [UNEVEN, EQUAL], ids=["uneven", "equal"])
