@@ -109,14 +109,13 @@ def test_a_seed_repeats_and_another_differs(folder: Folder, world: Path, tmp_pat
     for out, seed in zip(outs, (0, 0, 1), strict=True):
         out.mkdir()
         run(folder, world, out, seed=seed, steps=2)
-    first, again, other = (weights(out / "policy") for out in outs)
+    first, again = (weights(out / "policy") for out in outs[:2])
     assert torch.equal(first, again), (
         f"{folder.path / 'method.py'}: the same seed gives another policy (by {(first - again).abs().max():.2g}); "
         "draw random numbers from torch's global state only, which the loop seeds at every update"
     )
     assert (outs[0] / "train.jsonl").read_text() != (outs[2] / "train.jsonl").read_text()
     assert (outs[0] / "train.jsonl").read_text() == (outs[1] / "train.jsonl").read_text()
-    assert other.shape == first.shape
 
 
 @pytest.mark.needs_loss
