@@ -2,8 +2,9 @@
 
 A claim about several comparisons states all of them. It is *supported* where each one is shown on its own (each at
 5 %: to show all of them by chance is rarer still, Berger, 1982), *contradicted* where one is shown to be the other
-way round after Holm's correction for having looked at all of them, *undecided* otherwise, and *not run* where the runs
-it needs are not there. Shown means that the p-value and the printed interval both say so. A row that lost some of its
+way round after Holm's correction for having looked at all of them (those on the claim's own side count as p = 1: what
+speaks for it elsewhere is no evidence against it here), *undecided* otherwise, and *not run* where the runs it needs
+are not there. Shown means that the p-value and the printed interval both say so. A row that lost some of its
 runs decides nothing (those left are a selection, and too few to show their spread): it counts as absent, and a claim
 that speaks of it is at most contradicted by the others. Certificates and costs are taken as they stand, each at 5 %
 and uncorrected: one test set that fails contradicts. The number beside the verdict is the comparison that speaks
@@ -183,7 +184,7 @@ def _values(claim: Claim, size: Collected, row: Row, other: Row, test: Test) -> 
 
 def _all_of(compared: list[_Comparison]) -> Finding:
     """Supported, contradicted or undecided, by the rule at the head of this file."""
-    adjusted = holm([comparison.p for comparison in compared])
+    adjusted = holm([c.p if c.mean < 0 else 1.0 for c in compared])
     against = [c.p / 2 if c.mean > 0 else 1.0 - c.p / 2 for c in compared]
     worst = int(np.argmax(against))  # one-sided p-values: the largest speaks least for the claim
     shown = all(c.low > 0 and c.p < ALPHA for c in compared)

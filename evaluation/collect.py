@@ -1,6 +1,6 @@
 """Gather the runs of one size into the tables that everything after it reads.
 
-    python -m evaluation.collect --params size.json --runs results/runs --out results/collected/<size>
+    python -m evaluation.collect --params size.json --runs results/runs --out results/built/<size>/collected
 
 `--params` names the runs and describes the pairs. Written: `runs.json` (the same with each run's status and what it
 was made with),

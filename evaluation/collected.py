@@ -1,6 +1,6 @@
 """The long table of one size, read back as arrays.
 
-`results/collected/<size>/` holds `runs.json` (what was to be run, and what became of it) and three parquet
+`results/built/<size>/collected/` holds `runs.json` (what was to be run, and what became of it) and three parquet
 files joined to it by run id. Tables, figures and the report are pure functions of that folder; nothing here
 looks at a run's own logs, and torch is not needed.
 """

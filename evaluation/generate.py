@@ -1,7 +1,7 @@
 """Answer the test sets once, through lm-eval, and keep every response.
 
     python -m evaluation.generate --params '{"tests": ["same"], "prompts": 200}' --data results/data/world \\
-        --policy results/runs/<run>/policy --out results/runs/<run>/samples.jsonl
+        --policy results/runs/<run>/policy --out results/runs/<run>/<evaluation>/samples.jsonl
 
 Each test set is answered at temperature 1 (several responses per prompt) and greedily. Beside the samples,
 `lm_eval.json` holds lm-eval's own scores, task versions and hashes. All other scores are computed later, from

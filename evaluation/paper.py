@@ -1,6 +1,6 @@
 """The paper's numbers, as far as they are known, with ours beside them.
 
-    python -m evaluation.paper --collected results/collected/micro --out paper_tables.md
+    python -m evaluation.paper --collected results/built/micro/collected --out paper_tables.md
 
 A paper setting counts as run when the collected size has a pair of its name and its models, with its test sets.
 Any other size is another experiment: its main table follows, and its values are not comparable to the paper's.
@@ -22,14 +22,15 @@ from evaluation.table_files import MISSING, Cell, to_markdown
 from evaluation.tables.main import MAIN_COLUMNS, main_cells, main_table
 from training.errors import cli
 
-NOT_RUN = "not run: needs `config/paper.yaml` on one 80 GB GPU"
+NOT_RUN = "not run: needs `config/paper.yaml` on 80 GB GPUs (`make preflight SIZE=paper` estimates the hours)"
 
 
 def document(paper: Paper, size: Collected) -> str:
     """`paper_tables.md` as text."""
     about = paper.paper
     parts = [
-        f"# The paper's tables and ours\n\nPaper: *{about.title}*, arXiv {about.arxiv}, d = {about.threshold:g} nats.",
+        f"# The paper's tables and ours\n\nPaper: *{about.title}*, arXiv {about.arxiv}, d = {about.threshold:g} nats "
+        "per token.",
         "The paper's full text was not at hand: its numbers come from readers of it and were not checked against it; "
         f"an empty cell ({MISSING}) is unknown, (?) marks a doubtful value. Sources and confidence of every number "
         "are in `evaluation/paper_numbers.yaml`. Our cells have 95 % intervals over seeds, prompts and samples.",
@@ -80,7 +81,11 @@ def _section(paper: Paper, size: Collected, setting: str, test: str) -> str:
     known = _known(paper, setting, test)
     if pair is not None and test in {t.name for t in pair.tests}:
         return _lines(_comparison(paper, size, setting, test, known))
-    return _lines(_papers_alone(paper, known)) if known else "No number of the paper's is known, and ours was not run."
+    return (
+        _lines(_papers_alone(paper, known))
+        if known
+        else "No number is known to belong here (those without a setting: below), and ours was not run."
+    )
 
 
 def _known(paper: Paper, setting: str, test: str) -> dict[str, dict[str, Number]]:

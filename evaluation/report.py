@@ -1,6 +1,6 @@
 """One self-contained page with everything a size has to show.
 
-    python -m evaluation.report --collected results/collected/micro --tables results/tables \\
+    python -m evaluation.report --collected results/built/micro/collected --tables results/tables \\
         --figures figures --theory results/built/theory --quality results/quality.md \\
         --runs results/runs --out results/report.html
 
@@ -28,8 +28,9 @@ from evaluation.table_files import Printed, read_markdown
 from training.errors import UserError, cli
 
 MAIN_FIRST = (
-    "main", "across_pairs", "claims", "across_pairs_claims", "satisfaction", "differences", "across_pairs_differences",
-    "win_matrix", "pareto", "feasible", "equal_compute", "readings", "kl_estimators", "intervals", "cost", "controls",
+    "main", "controls", "across_pairs", "claims", "across_pairs_claims", "satisfaction", "differences",
+    "across_pairs_differences", "win_matrix", "pareto", "feasible", "equal_compute", "readings", "kl_estimators",
+    "intervals", "cost",
 )  # fmt: skip
 CLAIMS = {"claims": "Claims about the paper", "across_pairs_claims": "The same over all pairs of models together"}
 VERDICTS = ("supported", "contradicted", "undecided", "not run")

@@ -1,6 +1,6 @@
 """All figures of a size as PNG and PDF.
 
-    python -m evaluation.figures --collected results/collected/micro --out figures
+    python -m evaluation.figures --collected results/built/micro/collected --out figures
 
 Also writes `captions.json`, which the report reads. Equal input gives equal bytes.
 """

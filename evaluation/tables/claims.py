@@ -18,10 +18,10 @@ COLUMNS = (
 )
 WHAT = (
     "The claims about the paper in circulation, decided by these runs: supported (every comparison is shown, each at "
-    "5 %), contradicted (one is shown to be the other way round, Holm-corrected over the claim's comparisons; "
-    "certificates and costs uncorrected), undecided, or not run. The number is the comparison least favourable to the "
-    "claim with its 95 % interval: CMDP minus the named row, rates in percentage points and KL in nats. "
-    "evaluation/claims.yaml states every claim."
+    "5 %), contradicted (one is shown to be the other way round, Holm-corrected over the claim's comparisons, of which "
+    "those on its own side count as p = 1; certificates and costs uncorrected), undecided, or not run. The number is "
+    "the comparison least favourable to the claim with its 95 % interval: CMDP minus the named row, rates in "
+    "percentage points and KL in nats. evaluation/claims.yaml states every claim."
 )
 
 

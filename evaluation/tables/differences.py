@@ -28,8 +28,9 @@ WHAT = (
     "CMDP minus the row, response by response on the same prompts (and the same training seed, where the row is "
     "trained), with 95 % intervals: what makes a prompt hard for both cancels. RWR: difference of the two mean win "
     "rates of the main table; wins - losses: the two rows against each other. Positive FAC, CS and RWR and negative "
-    "KL speak for CMDP. Rows named as ours minus TRL are the first minus the second row instead: GRPO's should be 0, "
-    "GKD's about 0."
+    "KL speak for CMDP. Each interval is for one comparison, not corrected for their number: where nothing differs "
+    "about one in twenty leaves out 0 (the tables claims and win_matrix are corrected). Rows named as ours minus TRL "
+    "are the first minus the second row instead: GRPO's should be 0, GKD's about 0."
 )
 
 

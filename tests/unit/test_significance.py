@@ -48,6 +48,14 @@ def test_a_claim_is_contradicted_only_after_holms_correction() -> None:
     assert _all_of([for_it] * 3).verdict == "supported"
 
 
+def test_what_speaks_for_a_claim_elsewhere_does_not_help_to_refute_it() -> None:
+    """Two sure comparisons on the claim's side leave three to be corrected for: 3 x 0.03."""
+    sure, against = compared(2.0, 1.0, 1e-6), compared(-2.0, 1.0, 0.03)
+    assert _all_of([sure, sure, against]).verdict == "undecided"
+    assert _all_of([sure, against, against, against]).verdict == "undecided"
+    assert _all_of([sure, compared(-2.0, 1.0, 0.01)]).verdict == "contradicted"
+
+
 def test_a_claim_is_decided_where_p_value_and_interval_agree() -> None:
     assert _all_of([compared(2.0, 1.0, 0.06)]).verdict == "undecided"
     assert _all_of([compared(2.0, 2.1, 0.04)]).verdict == "undecided"
