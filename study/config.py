@@ -96,7 +96,7 @@ class Regime(Strict):
 
     teacher_fac_min: Rate = Field(0.95, description="least greedy FAC of the teacher")
     student_fac: tuple[Rate, Rate] = Field((0.20, 0.60), description="sampled FAC of the student before training")
-    grpo_cs_max: Rate = Field(0.90, description="most CS of GRPO after training, with its whole interval")
+    grpo_cs_max: Rate = Field(0.90, description="the whole interval of GRPO's CS after training must lie below")
     random_fac_max: Rate = Field(0.05, description="most FAC of a random policy, where `world` makes the student")
     harder: str | None = Field(None, description="a test set on which the student before has a lower FAC")
 

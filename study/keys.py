@@ -39,7 +39,7 @@ NAMED = {"boolean": "`true`, `false`", "integer": "integer", "number": "number",
 def page() -> str:
     """The whole page as Markdown."""
     schema = Size.model_json_schema(by_alias=True)
-    sections = [_section(name, model) for name, model in _models(schema)]
+    sections = [_section(name, model, schema["$defs"]) for name, model in _models(schema)]
     return "\n".join([HEAD, *sections, _methods(), _problems(), _cards()])
 
 
@@ -64,13 +64,21 @@ def _named(content: Any) -> Iterator[str]:
             yield from _named(value)
 
 
-def _section(name: str, model: dict[str, Any]) -> str:
+def _section(name: str, model: dict[str, Any], models: dict[str, Any]) -> str:
     required = model.get("required", ())
     rows = [
-        (f"`{key}`", _kind(field), "required" if key in required else _shown(field), field.get("description", ""))
+        (f"`{key}`", _kind(field), "required" if key in required else _shown(field), _meaning(field, models))
         for key, field in model["properties"].items()
     ]
     return f"## {name}\n\n{' '.join(model['description'].split())}\n\n" + _table("key, value, default, meaning", rows)
+
+
+def _meaning(field: dict[str, Any], models: dict[str, Any]) -> str:
+    """What a key is for: its description, else the first sentence of the mapping that it takes."""
+    if "$ref" not in field or "description" in field:
+        return field.get("description", "")
+    first: str = models[field["$ref"].rsplit("/", 1)[1]]["description"].split(".")[0]
+    return " ".join(first.split())
 
 
 def _shown(field: dict[str, Any]) -> str:

@@ -26,15 +26,15 @@ class TrainSettings(Strict):
     )
     max_new_tokens: int = Field(64, ge=1, description="longest response in tokens")
     kl_warmup: int = Field(0, ge=0, description="first updates of 'steps' on the reverse KL alone, for every method")
-    kl_warmup_epochs: float | None = Field(None, gt=0, description="the same in epochs, of 'epochs'")
+    kl_warmup_epochs: float | None = Field(None, gt=0, description="first epochs on the KL alone; needs 'epochs'")
     micro_questions: int | None = Field(None, ge=1, description="questions per micro-batch; all at once if unset")
-    micro_tokens: int | None = Field(None, ge=1, description="padded tokens per micro-batch, in its place")
+    micro_tokens: int | None = Field(None, ge=1, description="padded tokens in a micro-batch instead")
     processes: int = Field(1, ge=1, description="processes that share each update's questions, one GPU each")
     monitor_every: int = Field(25, ge=1, description="updates between measurements on validation prompts")
     monitor_prompts: int = Field(64, ge=1, description="validation prompts, one sampled response each")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="of computation; master copies are float32")
     teacher_dtype: Literal["float32", "bfloat16", "int8"] | None = Field(
-        None, description="of the teacher; as dtype if unset"
+        None, description="of the teacher's weights; as 'dtype' if unset"
     )
     cache: Literal["dynamic", "static"] = Field("dynamic", description="while sampling; static: compiled on a GPU")
     gradient_checkpointing: bool = Field(False, description="recompute each layer in the backward pass, for memory")
