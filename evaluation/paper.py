@@ -81,11 +81,9 @@ def _section(paper: Paper, size: Collected, setting: str, test: str) -> str:
     known = _known(paper, setting, test)
     if pair is not None and test in {t.name for t in pair.tests}:
         return _lines(_comparison(paper, size, setting, test, known))
-    return (
-        _lines(_papers_alone(paper, known))
-        if known
-        else "No number is known to belong here (those without a setting: below), and ours was not run."
-    )
+    if known:
+        return _lines(_papers_alone(paper, known))
+    return "No number is known to belong here (those without a setting: below), and ours was not run."
 
 
 def _known(paper: Paper, setting: str, test: str) -> dict[str, dict[str, Number]]:
