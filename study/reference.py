@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from evaluation.table_files import read_cells
 from study.compare import TIMED
 from study.machine import instruction_set, processor
-from training.errors import UserError
+from training.errors import UserError, nearest
 
 MADE_ON = "made_on.json"
 CLOSE = 0.05  # of the larger estimate
@@ -30,13 +30,20 @@ def made_here() -> dict[str, Any]:
     return {"instruction_sets": instruction_set(), "torch": version("torch").split("+")[0]}
 
 
-def update(tables: Path, folder: Path) -> None:
-    """Make `folder` the reference that these tables are: the CSV of each but the timed ones, and the machine."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for file in sorted(tables.glob("*.csv")):
-        if file.name not in TIMED:
-            shutil.copyfile(file, folder / file.name)
+def update(tables: Path, folder: Path, names: Sequence[str] = ()) -> None:
+    """Make `folder` the reference that these tables are: CSVs and the machine.
+
+    `names` are the tables to keep, all but the timed ones where none is named. `UserError` for one that is not there.
+    """
+    there = {file.stem: file for file in sorted(tables.glob("*.csv")) if file.name not in TIMED}
+    for name in names:
+        if name not in there:
+            raise UserError(f"--tables {name}: {tables} has no such table to compare; {nearest(name, there)}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.csv"):  # whatever else is there stays
+        old.unlink()
+    for name in names or there:
+        shutil.copyfile(there[name], folder / there[name].name)
     content = {**made_here(), "processor": processor()[0]}
     (folder / MADE_ON).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 

@@ -1,9 +1,9 @@
 """Is a size the same each time? Build it twice from scratch, or once against something kept, and compare.
 
-    python -m study.verify --size smoke [--against FOLDER] [--update FOLDER] [--built FOLDER]
+    python -m study.verify --size smoke [--against FOLDER] [--update FOLDER [--tables NAME ...]] [--built FOLDER]
 
 `--against` is a tree with `results/`, compared run by run, or a folder of reference tables. `--update` makes a folder
-the reference. `--built` takes the place of the first build: a tree in which the size is built. Exit code 1 where
+the reference, of all tables or those named. `--built` takes the place of the first build: a tree in which the size is built. Exit code 1 where
 anything differs; the first difference is named by run, step and quantity.
 """
 
@@ -72,7 +72,7 @@ def found(given: argparse.Namespace, scratch: Path) -> list[str]:
     if not tables.is_dir():
         raise UserError(f"{tables} is not there; build the size first: make tables SIZE={given.size}")
     if given.update:
-        update(tables, given.update)
+        update(tables, given.update, given.tables)
         print(f"{given.update} now holds the tables of size {given.size}")
         return []
     if given.against and (given.against / MADE_ON).is_file():
@@ -85,14 +85,17 @@ def found(given: argparse.Namespace, scratch: Path) -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Command line: `--size NAME [--against DIR] [--update DIR] [--built DIR] [--data-root DIR]`."""
+    """Command line: `--size NAME [--against DIR] [--update DIR [--tables NAME ...]] [--built DIR] [--data-root DIR]`."""
     parser = argparse.ArgumentParser(prog="python -m study.verify", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--size", default="smoke")
     parser.add_argument("--against", type=Path, help="tree with results/, or folder of reference tables")
     parser.add_argument("--update", type=Path, help="folder of reference tables to write, in place of a comparison")
+    parser.add_argument("--tables", nargs="+", default=[], help="of --update: the tables to keep; all if not given")
     parser.add_argument("--built", type=Path, help="tree in which the size is built, in place of the first build")
     parser.add_argument("--data-root", help="folder of local copies of real data sets")
     given = parser.parse_args(argv)
+    if given.tables and not given.update:
+        raise UserError("--tables says what a reference keeps; name its folder with --update")
     if given.against and not given.against.is_dir():
         raise UserError(f"--against {given.against} is no folder; name a tree with results/ or a folder of references")
     with tempfile.TemporaryDirectory(prefix="verify-") as scratch:

@@ -176,6 +176,21 @@ def test_tables_and_rows_that_are_missing_are_named(trees: tuple[Path, Path], tm
         reference.same_kind(kept)
 
 
+def test_a_reference_of_some_tables_leaves_other_files_alone(trees: tuple[Path, Path], tmp_path: Path) -> None:
+    tables, kept = trees[0] / "results/built/s/tables", tmp_path / "reference"
+    shutil.copyfile(tables / "main.csv", tables / "claims.csv")
+    verify.main(["--size", "s", "--built", str(trees[0]), "--update", str(kept)])
+    (kept / "figure.png").write_text("x", encoding="utf-8")
+    words = ["--size", "s", "--built", str(trees[0]), "--update", str(kept), "--tables"]
+    verify.main([*words, "main"])
+    assert sorted(file.name for file in kept.iterdir()) == ["figure.png", "made_on.json", "main.csv"]
+    with pytest.raises(UserError, match="--tables clams: .* did you mean 'claims'"):
+        verify.main([*words, "clams"])
+    with pytest.raises(UserError, match="name its folder with --update"):
+        verify.main(["--tables", "main"])
+    assert (kept / "main.csv").is_file()
+
+
 def test_an_interval_that_is_lost_departs_on_any_processor(trees: tuple[Path, Path], tmp_path: Path) -> None:
     tables, kept = trees[0] / "results/built/s/tables", tmp_path / "reference"
     reference.update(tables, kept)

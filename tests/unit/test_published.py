@@ -1,0 +1,103 @@
+"""The numbers that the pages print are those of the published tables (`results/published/`)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from training.folders import ROOT
+
+PUBLISHED = ROOT / "results/published"
+# By page, the folders whose tables it quotes.
+QUOTED = {
+    "README.md": ("micro", "extended", "pairs"),
+    "docs/extended.md": ("micro", "extended"),
+    "docs/ablations.md": ("micro", "micro/ablations"),
+    "docs/across_pairs.md": ("micro", "pairs"),
+}
+# Sections about runs whose tables are not kept; README repeats them.
+OLDER = {
+    "docs/across_pairs.md": ("Made before", "The default study made three times"),
+    "docs/smollm2.md": (),
+}
+_INTERVAL = re.compile(r"\[(-?[\d.]+), (-?[\d.]+)\]")
+_CELL = re.compile(r"(-?[\d.]+ \[-?[\d.]+, -?[\d.]+\])")
+
+
+def _text(page: str) -> str:
+    """A page with plain minus signs."""
+    return (ROOT / page).read_text(encoding="utf-8").replace("\N{MINUS SIGN}", "-")
+
+
+def _sections(page: str, titles: tuple[str, ...]) -> tuple[str, str]:
+    """A page without the sections of these titles, and these alone."""
+    parts = re.split(r"^(?=## )", _text(page), flags=re.M)
+    chosen = [part for part in parts if part.startswith(tuple(f"## {title}" for title in titles))]
+    assert len(chosen) == len(titles), f"{page} lacks one of the sections {titles}"
+    return "\n".join(part for part in parts if part not in chosen), "\n".join(chosen)
+
+
+def _intervals(text: str) -> set[tuple[str, str]]:
+    """Every interval in a text, also where a line ends within it."""
+    return set(_INTERVAL.findall(" ".join(text.split())))
+
+
+def _tables(folders: tuple[str, ...]) -> pd.DataFrame:
+    files = [file for folder in folders for file in sorted((PUBLISHED / folder).glob("*.csv"))]
+    assert files, f"no table in {folders}"
+    return pd.concat([pd.read_csv(file, keep_default_na=False, dtype=str) for file in files])
+
+
+def _as_printed(tables: pd.DataFrame) -> set[tuple[str, str]]:
+    """The intervals of tables at every precision that a page may print, and those of the opposite difference."""
+    found: set[tuple[str, str]] = set()
+    for low, high in {(float(a), float(b)) for a, b in zip(tables.low, tables.high, strict=True) if a}:
+        for digits in (1, 2, 3):
+            for ends in ((low, high), (-high, -low)):
+                found.add(tuple(f"{end:z.{digits}f}" for end in ends))  # type: ignore[arg-type]
+    return found
+
+
+def test_the_sign_of_an_interval_may_be_turned_but_not_its_ends() -> None:
+    tables = pd.DataFrame({"low": ["-1.26", ""], "high": ["0.04", ""]})
+    assert {("-1.3", "0.0"), ("0.0", "1.3"), ("-0.04", "1.26")} <= _as_printed(tables)
+    assert ("0.0", "-1.3") not in _as_printed(tables)
+
+
+@pytest.mark.parametrize("page", QUOTED)
+def test_every_interval_on_a_page_is_in_its_tables(page: str) -> None:
+    held, _ = _sections(page, OLDER.get(page, ()))
+    printed, known = _intervals(held), _as_printed(_tables(QUOTED[page]))
+    if page == "README.md":
+        for other, titles in OLDER.items():
+            known |= _intervals(_sections(other, titles)[1] if titles else _text(other))
+    assert len(printed) > 20
+    assert not printed - known, f"{page} prints intervals that no table behind it has"
+
+
+@pytest.mark.parametrize("page", QUOTED)
+def test_every_row_of_a_results_table_is_the_published_one(page: str) -> None:
+    """Cells of a line that begins with a row's name, such as `| CMDP | 81.8 [78.3, 84.8] |`: number for number."""
+    tables = _tables(QUOTED[page])
+    known = set(zip(tables.row, tables.text.str.rstrip("*"), strict=True))
+    held, _ = _sections(page, OLDER.get(page, ()))
+    cells = [
+        (label, number)
+        for label, *values in ([cell.strip() for cell in line.strip("|").split("|")] for line in held.splitlines())
+        for value in values
+        for number in _CELL.findall(value)
+        if label in set(tables.row)
+    ]
+    assert page == "docs/ablations.md" or len(cells) > 20  # its tables name settings by their value alone
+    assert not [cell for cell in cells if cell not in known]
+
+
+def test_what_made_the_tables_is_recorded() -> None:
+    folders = {folder.split("/")[0] for quoted in QUOTED.values() for folder in quoted}
+    assert {path.parent.name for path in PUBLISHED.glob("*/made_on.json")} == folders
+    assert {path.name for path in PUBLISHED.iterdir() if path.is_dir()} == folders
+    listed = Path(PUBLISHED / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{folder}/`" in listed for folder in folders)
