@@ -20,7 +20,7 @@ from benchmarks.page import Row
 from benchmarks.pairs import LARGE, LR, SAMPLES, Shape, budget, llama, log_probabilities, our_trainer, problems, shapes
 from benchmarks.timing import Bench, alternate, seconds
 from study.config import load_size
-from study.costs import find_device
+from study.preflight.costs import find_device
 from training.cost import Cost
 from training.folders import find_folders
 from training.following import positions

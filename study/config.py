@@ -208,7 +208,9 @@ class Size(Strict):
     methods_path: list[Path] = Field(
         default_factory=list, alias="methods.path", description="folders with more methods"
     )
-    device: str | None = Field(None, description="the card that the size is meant for, a name of study/estimates.py")
+    device: str | None = Field(
+        None, description="the card that the size is meant for, a name of study/preflight/estimates.py"
+    )
     data_root: str | None = Field(
         None, alias="data.root", description="folder with local copies of the published problems; the hub if unset"
     )

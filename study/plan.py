@@ -20,7 +20,7 @@ from sources.settings import ProblemData, ShadowModel
 from study.ablations import Ablated, ablate
 from study.code import code_hash, short_hash
 from study.config import ModelSource, Pair, Size, check_prompts, load_size
-from study.estimates import check_device
+from study.preflight.estimates import check_device
 from study.runs import Run, add_threshold, check_shown, method_runs
 from study.vocabulary import check_vocabularies
 from training.errors import UserError, nearest

@@ -3,8 +3,8 @@
     python -m study.verify --size smoke [--against FOLDER] [--update FOLDER [--tables NAME ...]] [--built FOLDER]
 
 `--against` is a tree with `results/`, compared run by run, or a folder of reference tables. `--update` makes a folder
-the reference, of all tables or those named. `--built` takes the place of the first build: a tree in which the size is built. Exit code 1 where
-anything differs; the first difference is named by run, step and quantity.
+the reference, of all tables or those named. `--built` takes the place of the first build: a tree in which the size is
+built. Exit code 1 where anything differs; the first difference is named by run, step and quantity.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def found(given: argparse.Namespace, scratch: Path) -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Command line: `--size NAME [--against DIR] [--update DIR [--tables NAME ...]] [--built DIR] [--data-root DIR]`."""
+    """Command line: `--size NAME`, with what it is compared with or kept as; see the module's text."""
     parser = argparse.ArgumentParser(prog="python -m study.verify", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--size", default="smoke")
     parser.add_argument("--against", type=Path, help="tree with results/, or folder of reference tables")

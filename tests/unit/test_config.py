@@ -167,7 +167,10 @@ BAD = [
     (put("ablations", "reading", "methods", value={"cmdp": {"n": [2, 2.0000001]}}), "is 2.0 and 2.0000001, both of"),
     (put("methods", "grpo", value={"lr": "fast"}), "is 'fast'"),
     (put("methods.path", value="/x"), "'methods.path' is '/x', but input should be a valid array"),
-    (put("device", value="h100_80g"), "there is no device 'h100_80g' in study/estimates.py; did you mean 'h100_80gb'"),
+    (
+        put("device", value="h100_80g"),
+        "there is no device 'h100_80g' in study/preflight/estimates.py; did you mean 'h100_80gb'",
+    ),
     (put("title", value="a\0b"), "a text holds a NUL character"),
     (
         put("pairs", "micro", "data", value={"problems": {"tests": {"gsm8k": 40}}}),

@@ -7,7 +7,7 @@ import pytest
 from sources.architectures import Config, published
 from sources.settings import SmolModel
 from study.config import Evaluation
-from study.estimates import (
+from study.preflight.estimates import (
     DEVICES,
     Device,
     activations,
@@ -19,7 +19,7 @@ from study.estimates import (
     score_s,
     update_s,
 )
-from study.hours import Clock, counted, meetings, pair_hours
+from study.preflight.hours import Clock, counted, meetings, pair_hours
 from tests.unit.test_preflight_costs import GUESS, JUDGE, QWEN, TEACHER, changed, costs, known
 from training.settings import TrainSettings
 

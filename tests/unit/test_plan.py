@@ -180,7 +180,9 @@ def test_what_snakemake_is_asked_for() -> None:
 FORESEEN = "load_size, findings; list(findings('smollm2', load_size('smollm2'), 'h100_80gb', None))"
 
 
-@pytest.mark.parametrize("asked", ["plan import make_plan; make_plan('extended')", f"preflight import {FORESEEN}"])
+@pytest.mark.parametrize(
+    "asked", ["plan import make_plan; make_plan('extended')", f"preflight.__main__ import {FORESEEN}"]
+)
 def test_planning_loads_no_torch(asked: str) -> None:
     program = f"import sys; from study.{asked}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=code.ROOT, check=True, capture_output=True, text=True)

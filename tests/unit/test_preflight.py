@@ -13,12 +13,12 @@ import pytest
 
 from sources import packages
 from sources.catalogue import CATALOGUE
-from study import preflight
 from study.config import ModelSource, Pair, load_size
-from study.data_checks import data_findings, licence_of, prompt_lengths
-from study.estimates import PROMPT
-from study.facts import Facts, facts
-from study.pair_checks import Finding, Prompts, folder_findings, pair_findings
+from study.preflight import __main__ as preflight
+from study.preflight.data_checks import data_findings, licence_of, prompt_lengths
+from study.preflight.estimates import PROMPT
+from study.preflight.facts import Facts, facts
+from study.preflight.pair_checks import Finding, Prompts, folder_findings, pair_findings
 from study.vocabulary import Vocabulary
 from tests.tiny import llama
 from tests.unit.tiny_models import tiny_policy
@@ -264,5 +264,5 @@ def test_a_missing_package_of_the_weights_is_warned_of(monkeypatch: pytest.Monke
     warned = [f for f in checks(model, model) if f.level == "warning" and f.what == "licence, gate"]
     assert [finding.subject for finding in warned] == ["pair: student", "pair: teacher"]
     assert all(f"'{package}' is not installed; run `" in finding.found for finding in warned)
-    monkeypatch.setattr("study.facts.weights", lambda: Path("there.gguf"))
+    monkeypatch.setattr("study.preflight.facts.weights", lambda: Path("there.gguf"))
     assert not facts(ModelSource.model_validate({"smollm2": {}})).trouble

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 import study.config
-import study.costs
-import study.facts
-from study import preflight
+import study.preflight.costs
+import study.preflight.facts
 from study.config import ROOT
+from study.preflight import __main__ as preflight
 from tests.tiny import llama
 
 pytestmark = pytest.mark.usefixtures("offline")

@@ -11,15 +11,17 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-import study.costs
-import study.facts
-import study.hours
 import study.precision
+import study.preflight.costs
+import study.preflight.facts
+import study.preflight.hours
 from sources.architectures import published
-from study import preflight
 from study.config import ROOT, ModelSource, Size, load_size
-from study.costs import Known, cost_findings, find_device
-from study.estimates import (
+from study.plan import make_plan
+from study.precision import slow_bfloat16
+from study.preflight import __main__ as preflight
+from study.preflight.costs import Known, cost_findings, find_device
+from study.preflight.estimates import (
     DEVICES,
     LOGIT_ROWS,
     LOGITS,
@@ -30,11 +32,9 @@ from study.estimates import (
     training_memory,
     update_s,
 )
-from study.facts import facts
-from study.hours import Clock, clock, counted, measured_update_s, meetings, pair_hours, told, trained_rows
-from study.pair_checks import Finding, Prompts
-from study.plan import make_plan
-from study.precision import slow_bfloat16
+from study.preflight.facts import facts
+from study.preflight.hours import Clock, clock, counted, measured_update_s, meetings, pair_hours, told, trained_rows
+from study.preflight.pair_checks import Finding, Prompts
 from training.chunks import LEAST_ROWS, TILE
 from training.errors import UserError
 from training.schema import parse
@@ -150,7 +150,11 @@ def test_a_card_that_is_here_is_known_by_its_name(
     (tmp_path / "nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     found, origin = find_device(None, load_size("micro"))
-    assert (found.peak, found.bandwidth, origin) == (DEVICES[like].peak, DEVICES[like].bandwidth, study.costs.HERE)
+    assert (found.peak, found.bandwidth, origin) == (
+        DEVICES[like].peak,
+        DEVICES[like].bandwidth,
+        study.preflight.costs.HERE,
+    )
 
 
 def test_a_card_too_small_is_refused() -> None:
@@ -173,20 +177,20 @@ def test_a_damaged_record_is_said(tmp_path: Path) -> None:
 
 def test_seconds_of_this_machine_are_not_another_cards(monkeypatch: pytest.MonkeyPatch) -> None:
     size = load_size("single_gpu")
-    monkeypatch.setattr(study.hours, "measured_update_s", lambda *_: 1e6)
+    monkeypatch.setattr(study.preflight.hours, "measured_update_s", lambda *_: 1e6)
     by = {here: Clock(DEVICES["l4"], here) for here in (True, False)}
     (pair,) = known(size).values()
     here, named = (pair_hours(size, "qwen", pair[:2], GUESS, by[at])["train"] for at in (True, False))
     assert here > 100 * named
     assert "measured for 5 of 5 methods" in told(size, "qwen", pair[:2], GUESS, by[True])
     assert told(size, "qwen", pair[:2], GUESS, by[False]).startswith("stated, not measured")
-    assert find_device("l4", size)[1] != study.costs.HERE
+    assert find_device("l4", size)[1] != study.preflight.costs.HERE
 
 
 def test_a_cpu_has_the_hours_of_make_plan(capsys: pytest.CaptureFixture[str]) -> None:
     size = load_size("micro")
     device, origin = find_device(None, size)
-    by = clock("micro", device, origin == study.costs.HERE)
+    by = clock("micro", device, origin == study.preflight.costs.HERE)
     plan, pair = make_plan("micro"), known(size)["micro"]
     own = {run.id for run in plan.chosen()}
     jobs = {"model": len(plan.models), "train": sum(bool(run.params) for run in plan.chosen())}
@@ -248,7 +252,7 @@ def test_room_is_looked_for_where_results_lie(tmp_path: Path, monkeypatch: pytes
     def disk_usage(path: str) -> SimpleNamespace:
         return SimpleNamespace(free=9e12 if Path(path).resolve() == tmp_path / "large" else 1e9)
 
-    monkeypatch.setattr(study.costs.shutil, "disk_usage", disk_usage)
+    monkeypatch.setattr(study.preflight.costs.shutil, "disk_usage", disk_usage)
     size = load_size("single_gpu")
     (before,) = [finding for finding in costs(size, "l4") if finding.what == "disk"]
     Path("results").symlink_to(tmp_path / "large", target_is_directory=True)

@@ -184,7 +184,7 @@ def test_a_reference_of_some_tables_leaves_other_files_alone(trees: tuple[Path, 
     words = ["--size", "s", "--built", str(trees[0]), "--update", str(kept), "--tables"]
     verify.main([*words, "main"])
     assert sorted(file.name for file in kept.iterdir()) == ["figure.png", "made_on.json", "main.csv"]
-    with pytest.raises(UserError, match="--tables clams: .* did you mean 'claims'"):
+    with pytest.raises(UserError, match=r"--tables clams: .* did you mean 'claims'"):
         verify.main([*words, "clams"])
     with pytest.raises(UserError, match="name its folder with --update"):
         verify.main(["--tables", "main"])

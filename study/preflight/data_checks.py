@@ -12,9 +12,9 @@ from sources.catalogue import CATALOGUE
 from sources.rows import check, endpoint, read_rows
 from sources.settings import ProblemData
 from study.config import Pair
-from study.estimates import PROMPT
-from study.facts import Facts
-from study.pair_checks import Finding, Prompts
+from study.preflight.estimates import PROMPT
+from study.preflight.facts import Facts
+from study.preflight.pair_checks import Finding, Prompts
 from training.errors import UserError
 from world.settings import WorldData
 from world.write import data_sets

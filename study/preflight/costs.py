@@ -12,8 +12,8 @@ from pathlib import Path
 from evaluation.judge.prompt import TEMPLATE
 from sources.architectures import Config
 from study.config import Size
-from study.data_checks import USUAL
-from study.estimates import (
+from study.preflight.data_checks import USUAL
+from study.preflight.estimates import (
     CORE,
     DEVICES,
     HOUR,
@@ -27,9 +27,9 @@ from study.estimates import (
     generation_memory,
     training_memory,
 )
-from study.facts import Facts, judge_facts
-from study.hours import Clock, counted, meetings, pair_hours, told, trained_rows
-from study.pair_checks import Finding, Prompts, folder_fault, licence
+from study.preflight.facts import Facts, judge_facts
+from study.preflight.hours import Clock, counted, meetings, pair_hours, told, trained_rows
+from study.preflight.pair_checks import Finding, Prompts, folder_fault, licence
 
 GB = 1e9
 HERE = "found here"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from study.config import Pair
-from study.facts import Facts
+from study.preflight.facts import Facts
 from study.vocabulary import differing
 from training.errors import UserError
 from training.model_folder import check_model

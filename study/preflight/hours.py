@@ -7,11 +7,11 @@ from functools import cache
 from pathlib import Path
 
 from study.config import Pair, Size
-from study.estimates import HOUR, Device, fine_tuning_s, generate_s, score_s, update_s
-from study.facts import Facts
 from study.forecast import DURATIONS, finished
-from study.pair_checks import Prompts
 from study.plan import CONTROLS
+from study.preflight.estimates import HOUR, Device, fine_tuning_s, generate_s, score_s, update_s
+from study.preflight.facts import Facts
+from study.preflight.pair_checks import Prompts
 from training.errors import UserError, nearest
 from training.folders import find_folders
 from training.settings import TrainSettings

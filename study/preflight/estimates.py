@@ -54,7 +54,9 @@ DEVICES = {
 def check_device(name: str, where: str) -> None:
     """`UserError` with the nearest name where there is no such card."""
     if name not in DEVICES:
-        raise UserError(f"{where}: there is no device '{name}' in study/estimates.py; {nearest(name, DEVICES)}")
+        raise UserError(
+            f"{where}: there is no device '{name}' in study/preflight/estimates.py; {nearest(name, DEVICES)}"
+        )
 
 
 def bytes_per(dtype: str) -> int:

@@ -1,0 +1,1 @@
+"""What a size needs, and whether it can be had, before anything is spent."""
