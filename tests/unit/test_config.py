@@ -166,6 +166,8 @@ BAD = [
     (put("methods", "cmdp", value={"threshold": [{"d": 0.3}, {"d": 0.30000001}]}), "is 0.3 and 0.30000001, both of"),
     (put("ablations", "reading", "methods", value={"cmdp": {"n": [2, 2.0000001]}}), "is 2.0 and 2.0000001, both of"),
     (put("methods", "grpo", value={"lr": "fast"}), "is 'fast'"),
+    (put("methods", "path", value=["/x"]), "'path' is given below 'methods'; write it as one key, 'methods.path: ...'"),
+    (put("data", value={"root": "/x"}), "'root' is given below 'data'; write it as one key, 'data.root: ...'"),
     (put("methods.path", value="/x"), "'methods.path' is '/x', but input should be a valid array"),
     (
         put("device", value="h100_80g"),

@@ -15,7 +15,9 @@ import study.preflight.costs
 import study.preflight.facts
 from study.config import ROOT
 from study.preflight import __main__ as preflight
+from study.preflight import data_checks
 from tests.tiny import llama
+from training.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("offline")
 
@@ -79,3 +81,13 @@ def test_a_vocabulary_that_planning_alone_knows_is_refused(refused: Callable[...
     printed = refused("micro", lambda content: content["pairs"]["micro"].update(pair))
     assert "1 refused" in printed
     assert "student and teacher of pair 'micro' have different vocabularies" in printed
+
+
+def test_a_tokenizer_that_its_package_cannot_read_is_one_sentence(tmp_path: Path) -> None:
+    """Valid JSON with a vocabulary, so that the folder passes as a model's."""
+    file = tmp_path / "tokenizer.json"
+    file.write_text(json.dumps({"version": "1.0", "model": {"type": "Unheard", "vocab": {"a": 0}}, "added_tokens": []}))
+    with pytest.raises(
+        UserError, match=r"tokenizer\.json cannot be read as a tokenizer \(.*; restore the model folder"
+    ):
+        data_checks._lengths(["a"], file)
