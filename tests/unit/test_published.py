@@ -78,7 +78,9 @@ def test_every_interval_on_a_page_is_in_its_tables(page: str) -> None:
     assert not printed - known, f"{page} prints intervals that no table behind it has"
 
 
-@pytest.mark.parametrize("page", QUOTED)
+@pytest.mark.parametrize(
+    "page", sorted(QUOTED.keys() - {"docs/ablations.md"})
+)  # there settings are named by their value alone
 def test_every_row_of_a_results_table_is_the_published_one(page: str) -> None:
     """Cells of a line that begins with a row's name, such as `| CMDP | 81.8 [78.3, 84.8] |`: number for number."""
     tables = _tables(QUOTED[page])
@@ -91,7 +93,7 @@ def test_every_row_of_a_results_table_is_the_published_one(page: str) -> None:
         for number in _CELL.findall(value)
         if label in set(tables.row)
     ]
-    assert page == "docs/ablations.md" or len(cells) > 20  # its tables name settings by their value alone
+    assert len(cells) > 20
     assert not [cell for cell in cells if cell not in known]
 
 

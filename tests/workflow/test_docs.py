@@ -68,6 +68,9 @@ ELSEWHERE = {
     ),
     "make verify SIZE=smoke": ("tests/workflow/test_conda.py", 'differences(smoke, in_conda, "smoke")'),
     "make verify SIZE=smoke AGAINST=tests/reference/smoke": ("tests/workflow/test_verify.py", '"--against", REFERENCE'),
+    "python -m study.verify --size micro --built . --against results/published/micro": (
+        "tests/unit/test_verify.py", '"--built", str(trees[0]), "--against", str(trees[1])'
+    ),
     "python -m study.verify --size smoke --update tests/reference/smoke": (
         "tests/unit/test_verify.py", '"--update", str(kept)'
     ),
