@@ -1,19 +1,21 @@
 """What each of two processes does in tests of runs in several processes; `python -m tests.several FOLDER`, launched.
 
-Runs of the command line: on data-set solutions, sampled, the same stopped after two updates and gone on, and one in
-which the second process alone meets an error. Each process leaves the weights it ends with in `FOLDER/<run>-<rank>.pt`.
+Runs of the command line: on data-set solutions, sampled, the same stopped after two updates and gone on, and some in
+which one process alone meets an error. Each process leaves the weights it ends with in `FOLDER/<run>-<rank>.pt`.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
-from training import checkpoint, loop, parallel, train
+from training import checkpoint, loop, monitor, parallel, train
 from training.folders import find_folders
 
 BUDGET = {"steps": 3, "questions": 4, "samples": 2, "lr": 1e-2, "max_new_tokens": 6, "monitor_every": 2}
@@ -38,7 +40,7 @@ def weights(student: torch.nn.Module) -> torch.Tensor:
 def main(folder: Path) -> None:
     """All runs, one after the other."""
     checkpoint.LEAST_S = checkpoint.SHARE = 0.0
-    trained, rewards = train.train, loop.task_rewards
+    trained = train.train
 
     def keeping(run: train.Run, *others: Any) -> None:
         trained(run, *others)
@@ -61,13 +63,37 @@ def main(folder: Path) -> None:
         loop.Trainer.update = update  # type: ignore[method-assign]
     train.main(command(folder, "stopped", "dual_lagrangian"))
 
-    def failing(*given: Any) -> torch.Tensor:
-        if parallel.rank() == 1:
-            raise ValueError("no reward here")
-        return rewards(*given)
+    failing_in_one(folder)
 
-    loop.task_rewards = failing
-    train.main(command(folder, "failing", "grpo"))
+
+def failing_in_one(folder: Path) -> None:
+    """Runs in which an error meets the second process in its rewards or its step, or the first while it measures."""
+    with pytest.MonkeyPatch.context() as patch:
+        if parallel.rank() == 1:
+            patch.setattr(loop, "task_rewards", raising(ValueError("no reward here")))
+        train.main(command(folder, "failing", "grpo"))
+    with pytest.MonkeyPatch.context() as patch:
+        if parallel.rank() == 1:
+            patch.setattr(loop.AdamW, "step", raising(ValueError("no step here")))
+        train.main(command(folder, "stepping", "grpo"))
+    for run, well in (("measuring", 0), ("later", 1)):
+        with pytest.MonkeyPatch.context() as patch:
+            if parallel.rank() == 0:
+                full = RuntimeError("CUDA out of memory. Tried to allocate")
+                patch.setattr(monitor, "generate", raising(full, [monitor.generate] * well))
+            train.main(command(folder, run, "grpo"))
+
+
+def raising(error: Exception, before: Sequence[Callable[..., Any]] = ()) -> Callable[..., Any]:
+    """A function that raises this, whatever it is given, after a call of each of those before."""
+    calls = iter(before)
+
+    def instead(*given: Any) -> Any:
+        for call in calls:
+            return call(*given)
+        raise error
+
+    return instead
 
 
 if __name__ == "__main__":

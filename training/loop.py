@@ -74,7 +74,9 @@ class Trainer:
         length = rollouts.lengths.float().mean().item()
         with self.cost.timed("student"):
             row = mean_over_processes({**reward, "length": length, **statistics})
-            norm = self._step(row, step)
+            average_gradients(self.student.parameters())
+            with Together(step + 1):
+                norm = self._step(row, step)
         self._count(rollouts, self._sources(step)[1] if sampled else None, asked)
         return {**row, "grad_norm": norm}
 
@@ -130,8 +132,7 @@ class Trainer:
         return totals, asked
 
     def _step(self, statistics: dict[str, float], step: int) -> float:
-        """The optimiser's step on the gradients of all processes; their norm before clipping."""
-        average_gradients(self.student.parameters())
+        """The optimiser's step on the gradients, which are those of all processes; their norm before clipping."""
         norm = torch.nn.utils.clip_grad_norm_(self.student.parameters(), self.settings.max_grad_norm)
         if not torch.isfinite(norm):
             raise TrainingFailed(f"the gradient norm is {norm.item()} at step {step + 1}")

@@ -88,7 +88,10 @@ def average_gradients(weights: Iterable[Tensor]) -> None:
 
 
 class Together:
-    """A block of one process's own work in an update (its `step` from 1). If it fails in any, all raise at its end."""
+    """A block of a process's own work in an update (its `step` from 1), in which none waits for another.
+
+    If it fails in any, all raise at its end: else the others would wait for one that is gone.
+    """
 
     def __init__(self, step: int) -> None:
         self.step = step

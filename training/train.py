@@ -83,10 +83,13 @@ def run(params: RunParams, arguments: argparse.Namespace, inputs: Inputs) -> Non
             with parallel.first_before_others():  # it removes what is damaged
                 saved = checkpoints.newest() if checkpoints and not own else None
             silent = parallel.rank() > 0
+            with parallel.Together(0):  # the first measurement
+                report = _nothing if silent else Report(
+                    student, monitor, params, inputs.threshold, arguments.out, saved
+                )  # fmt: skip
             this = Run(
                 student, needed, tokenizer, inputs.problems, settings, params.settings, inputs.threshold, params.seed,
-                arguments.out, cost,
-                _nothing if silent else Report(student, monitor, params, inputs.threshold, arguments.out, saved),
+                arguments.out, cost, report,
             )  # fmt: skip
             own(this) if own else train(this, folder.load(), None if silent else checkpoints, saved)
     finally:
@@ -114,9 +117,10 @@ def train(run: Run, method: type[Method], checkpoints: Checkpoints | None, saved
     trainer.cost = run.cost
     first = restore(trainer, saved) if saved else 0
     for row in trainer.steps(first):
-        run.report(row)
-        if checkpoints and checkpoints.due():
-            checkpoints.save(row["step"], *snapshot(trainer))
+        with parallel.Together(row["step"]):
+            run.report(row)
+            if checkpoints and checkpoints.due():
+                checkpoints.save(row["step"], *snapshot(trainer))
 
 
 class Report:

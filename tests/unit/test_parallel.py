@@ -73,11 +73,21 @@ def test_a_stopped_run_goes_on_to_the_same_bits(runs: Path) -> None:
         assert (runs / "stopped" / file).read_bytes() == (runs / "sampled" / file).read_bytes(), file
 
 
-def test_an_error_in_one_process_fails_the_run(runs: Path) -> None:
-    record = json.loads((runs / "failing" / "run.json").read_text())
+@pytest.mark.parametrize(
+    ("run", "why"),
+    [
+        ("failing", "ValueError: no reward here (step 1, process 1 of 2)"),
+        ("stepping", "ValueError: no step here (step 1, process 1 of 2)"),
+        ("measuring", "it was measuring validation prompts: set train.monitor_prompts lower"),
+        ("later", "it was measuring validation prompts: set train.monitor_prompts lower"),
+    ],
+)
+def test_an_error_in_one_process_fails_the_run(runs: Path, run: str, why: str) -> None:
+    record = json.loads((runs / run / "run.json").read_text())
     assert record["status"] == "failed"
-    assert record["why"] == "ValueError: no reward here (step 1, process 1 of 2)"
-    assert not any((runs / "failing" / "policy").iterdir())
+    assert record["why"].endswith(why)
+    assert not any((runs / run / "policy").iterdir())
+    assert len(rows(runs / run / "train.jsonl")) == (2 if run == "later" else 0)
 
 
 def test_the_command_starts_its_processes(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
