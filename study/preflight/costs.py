@@ -33,6 +33,7 @@ from study.preflight.pair_checks import Finding, Prompts, folder_fault, licence
 
 GB = 1e9
 HERE = "found here"
+GROWS = {"cache": "questions, samples", "monitor": "monitor_prompts"}
 Known = dict[str, tuple[Facts, Facts, Prompts]]  # student, teacher and prompts by pair
 
 
@@ -116,7 +117,8 @@ def _memories(size: Size, name: str, known: tuple[Facts, Facts, Prompts], device
         yield Finding("note", name, "memory", text)
         return
     train = training_memory(student, teacher, counted(size, name), prompt.training)
-    rows = "questions, samples" if "cache" in train else "micro_tokens"  # what its largest stage grows with
+    # What its largest stage grows with.
+    rows = next((of for part, of in GROWS.items() if part in train), "micro_tokens")
     remedy = f"smaller {rows} or max_new_tokens, a teacher_dtype of int8, or a larger card"
     yield memory_finding(name, "memory", "at the peak of a run", train, device, remedy)
     stages = evaluation_memory(student, teacher, size.evaluate_of(name), prompt.longest)

@@ -65,7 +65,7 @@ def bytes_per(dtype: str) -> int:
 
 
 def training_memory(student: Config, teacher: Config, train: TrainSettings, prompt: int = PROMPT) -> dict[str, float]:
-    """Bytes by part on one card at the peak of a run: in its backward pass, its optimiser's step, or its generation.
+    """Bytes by part on one card at the peak of a run: backward pass, optimiser's step, generation or monitor.
 
     `prompt`: tokens of the longest one, to which its update's others are padded.
 
@@ -73,7 +73,7 @@ def training_memory(student: Config, teacher: Config, train: TrainSettings, prom
     a byte a weight, its output layer and embedding, which stay in `dtype`, apart.
 
     AdamW keeps two float32 moments and, under bfloat16, a float32 copy of the weights; for its step the gradients
-    become float32 copies, which are given up after it.
+    become float32 copies, which are given up after it. The monitor's prompts are answered and measured all at once.
     """
     weight, count = bytes_per(train.dtype), student.parameters()
     half = train.dtype == "bfloat16"
@@ -92,6 +92,7 @@ def training_memory(student: Config, teacher: Config, train: TrainSettings, prom
          "logits": tile + 4 * LOGIT_COPIES * LOGITS + outer},
         {"gradients": 4 * count},
         {"gradients": own, "cache": weight * cache_numbers(student) * rows * length},
+        {"gradients": own, "monitor": monitor_bytes(student, teacher, train.monitor_prompts * length, weight)},
     ]  # fmt: skip
     peak = max(range(len(stages)), key=lambda number: sum(stages[number].values()))
     return {**kept, **stages[peak], "reserve": RESERVE}
@@ -123,6 +124,17 @@ def layer_bytes(config: Config, tokens: int, width: int) -> float:
     return width * tokens * (10 * config.hidden_size + 4 * config.intermediate_size)
 
 
+def reading_bytes(config: Config, tokens: int, width: int) -> float:
+    """Bytes of one layer while tokens are read without gradient: 4 values of the hidden width, 3 of the other."""
+    return width * tokens * (4 * config.hidden_size + 3 * config.intermediate_size)
+
+
+def monitor_bytes(student: Config, teacher: Config, tokens: int, width: int) -> float:
+    """Bytes while validation prompts are answered, or later, when both models read the answers."""
+    scored = max(reading_bytes(model, tokens, width) for model in (student, teacher))
+    return max(width * cache_numbers(student) * tokens, scored + 4 * LOGIT_COPIES * LOGITS)
+
+
 def cache_numbers(config: Config) -> int:
     """Keys and values that one token leaves in the cache."""
     return 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_width
@@ -136,15 +148,14 @@ def decoding_s(config: Config, rows: int, device: Device, weight: int) -> float:
 
 
 def generation_memory(config: Config, rows: int, length: int, dtype: str, prompt: int) -> dict[str, float]:
-    """Bytes by part while `rows` prompts of `prompt` tokens are read, or later, when responses have grown to `length`.
-
-    Reading keeps of one layer 4 values of the hidden width and 3 of the intermediate one.
-    """
+    """Bytes by part while `rows` prompts of `prompt` tokens are read, or later, with responses grown to `length`."""
     weight = bytes_per(dtype)
     token = weight * cache_numbers(config) * rows
-    layer = weight * rows * prompt * (4 * config.hidden_size + 3 * config.intermediate_size)
     held = {"weights": weight * config.parameters(), "logits": 8.0 * rows * config.vocab_size, "reserve": RESERVE}
-    stages: list[dict[str, float]] = [{"cache": token * prompt, "activations": layer}, {"cache": token * length}]
+    stages: list[dict[str, float]] = [
+        {"cache": token * prompt, "activations": reading_bytes(config, rows * prompt, weight)},
+        {"cache": token * length},
+    ]
     return held | max(stages, key=lambda stage: sum(stage.values()))
 
 

@@ -16,6 +16,7 @@ from study.preflight.estimates import (
     fine_tuning_s,
     generate_s,
     layer_bytes,
+    monitor_bytes,
     score_s,
     update_s,
 )
@@ -48,6 +49,15 @@ def test_a_layer_and_the_cache_by_their_widths() -> None:
     assert activations(LARGER, 7, plain) == 5 * layer_bytes(LARGER, 7, 2)
     saved = plain.model_copy(update={"gradient_checkpointing": True})
     assert activations(LARGER, 7, saved) == 5 * 2 * 7 * 10 + layer_bytes(LARGER, 7, 2)
+
+
+def test_the_monitor_reads_with_the_larger_model() -> None:
+    """Four values of the hidden width and three of the other a token, beside a tile's float32 copies of logits."""
+    assert monitor_bytes(STUDENT, LARGER, 7, 2) == 2 * 7 * (4 * 10 + 3 * 20) + 4 * 10 * 2**24
+    wide = LARGER.model_copy(update={"intermediate_size": 50})
+    assert monitor_bytes(STUDENT, wide, 7, 2) == monitor_bytes(wide, STUDENT, 7, 2)
+    held = STUDENT.model_copy(update={"num_hidden_layers": 10**7})  # answering, its cache is more than all that
+    assert monitor_bytes(held, wide, 7, 2) == 2 * 7 * cache_numbers(held)
 
 
 @pytest.mark.parametrize(("checkpointing", "passes"), [(False, 6), (True, 8)])

@@ -73,7 +73,7 @@ def costs(size: Size, card: str, prompts: Prompts = GUESS) -> list[Finding]:
 def test_memory_is_the_sum_of_its_parts() -> None:
     student, teacher = published()[QWEN].config, published()[TEACHER].config
     count = student.parameters()
-    parts = training_memory(student, teacher, settings())
+    parts = training_memory(student, teacher, settings(monitor_prompts=8))
     assert parts["optimiser"] == 12 * count
     assert parts["teacher"] == 2 * teacher.parameters()
     assert parts["gradients"] in {2 * count, 4 * count}
@@ -82,6 +82,14 @@ def test_memory_is_the_sum_of_its_parts() -> None:
     assert full["optimiser"] == 8 * count
     assert sum(full.values()) > DEVICES["h100_80gb"].memory
     assert (LOGITS, LOGIT_ROWS) == (TILE, LEAST_ROWS)
+
+
+def test_validation_prompts_are_measured_at_once() -> None:
+    size = changed("paper", {"train.monitor_prompts": 400})
+    (memory,) = (found for found in costs(size, "h100_80gb") if (found.subject, found.what) == ("llama", "memory"))
+    assert memory.level == "refused"
+    assert "monitor " in memory.found
+    assert "smaller monitor_prompts" in memory.found
 
 
 def test_memory_knows_the_engine() -> None:
