@@ -30,7 +30,8 @@ PLACE = {
 
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")  # by CUDA and the CPU's allocator
-DEVICE = ("CUDA error", "CUDA driver error", "CUDNN_STATUS_", "CUBLAS_STATUS_", "NCCL error")
+COMPILER = "Failed to find C compiler"  # triton, which compiles decoding with a static cache
+DEVICE = ("CUDA error", "CUDA driver error", "CUDNN_STATUS_", "CUBLAS_STATUS_", "NCCL error", COMPILER)
 OF_CODE = "device-side assert"  # a CUDA error that wrong indices make
 
 
@@ -43,7 +44,7 @@ class TrainingFailed(Exception):
 
 
 def of_device(said: str) -> bool:
-    """Whether an error's text is trouble of the device itself: neither its memory nor a wrong index."""
+    """Whether an error's text is trouble of the device or its tools: neither its memory nor a wrong index."""
     return any(words in said for words in DEVICE) and not any(words in said for words in (*OUT_OF_MEMORY, OF_CODE))
 
 

@@ -121,12 +121,13 @@ def test_a_method_that_raises_is_a_failed_run_with_step_cause_and_place(
     ("said", "kind"),
     [("CUDA error: an illegal memory access was encountered", RuntimeError),
      ("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED", RuntimeError),
+     ("InductorError: RuntimeError: Failed to find C compiler. Please specify via CC", RuntimeError),
      ("CUDA error: device-side assert triggered", TrainingFailed),
      ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", TrainingFailed)],
 )  # fmt: skip
 def test_trouble_with_the_device_is_no_result_of_the_method(said: str, kind: type[Exception]) -> None:
     """But for a wrong index, which a GPU reports the same way, and for its memory."""
-    with pytest.raises(kind, match=r"CUDA|cuDNN"), Watched(Path("methods/cmdp"), Cost()):
+    with pytest.raises(kind, match=r"CUDA|cuDNN|C compiler"), Watched(Path("methods/cmdp"), Cost()):
         raise RuntimeError(said)
 
 
