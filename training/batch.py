@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import cached_property, partial
 
 import torch
@@ -11,6 +10,7 @@ from transformers import PreTrainedModel
 
 from training.budget import budgeted
 from training.chunks import Asked, Output, per_token, tile_rows, weighted_sum
+from training.cost import settled
 from training.divergence import Integrand, at_floor, reverse_kl, with_floor
 from training.following import positions
 from training.models import decoder, head, recomputing
@@ -65,10 +65,10 @@ class Batch:
     def _teacher_hidden(self) -> Tensor:
         if self._teacher is None:
             raise ValueError("this batch has no teacher: set `needs: {teacher: true}` in the method's method.yaml")
-        start, self.asked_teacher = time.perf_counter(), True
+        start, self.asked_teacher = settled(), True
         with torch.no_grad():
             hidden = hidden_states(self._teacher, self.rollouts)
-        self.teacher_seconds += time.perf_counter() - start
+        self.teacher_seconds += settled() - start
         return hidden
 
     @property

@@ -32,7 +32,10 @@ SUMS = "SHA256SUMS"
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint read back: the updates done, tensors (on the CPU), facts, and the logs' texts by file name."""
+    """A checkpoint read back: the updates done, tensors (on the CPU), facts, and the logs' texts by file name.
+
+    The tensors are the mapped file: while one of them lives, the file takes disk space even when it is removed.
+    """
 
     step: int
     tensors: dict[str, Tensor]
@@ -70,7 +73,7 @@ class Checkpoints:
                 saved = self._read(folder)
             except (OSError, ValueError, KeyError, SafetensorError) as damage:
                 print(f"checkpoint {folder} is not used and removed: {damage}", file=sys.stderr, flush=True)
-                shutil.rmtree(folder)
+                _remove(folder)
             else:
                 print(f"goes on after step {saved.step} from {folder}", file=sys.stderr, flush=True)
                 return saved
@@ -93,7 +96,7 @@ class Checkpoints:
         fresh.rename(self.folder / f"step-{step:08d}")
         flush(self.folder)
         for old in self._folders()[:-KEPT]:
-            shutil.rmtree(old)
+            _remove(old)
 
     def _read(self, folder: Path) -> Saved:
         """A folder's content; raises ValueError, KeyError, OSError or SafetensorError where it is not as written."""
@@ -107,3 +110,11 @@ class Checkpoints:
             raise ValueError("it is of a run with other settings")
         logs = {log.name: (folder / log.name).read_text(encoding="utf-8") for log in self.logs}
         return Saved(facts.pop("step"), load_file(folder / "state.safetensors"), facts, logs)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a checkpoint; one that cannot be removed is named, and stops neither training nor other removals."""
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        print(f"checkpoint {folder} cannot be removed ({error}); training goes on", file=sys.stderr, flush=True)

@@ -14,6 +14,13 @@ from transformers import PreTrainedModel
 from training.models import decoder
 
 
+def settled() -> float:
+    """The clock in seconds, read when a GPU has finished what it was given; its work is only queued until then."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 @dataclass
 class Cost:
     """Running totals of one training run. Monitoring is left out: it is measurement, not method.
@@ -40,9 +47,9 @@ class Cost:
     @contextmanager
     def timed(self, part: str) -> Iterator[None]:
         """Add the seconds of a block to `<part>_s` and to the total."""
-        start = time.perf_counter()
+        start = settled()
         yield
-        seconds = time.perf_counter() - start
+        seconds = settled() - start
         setattr(self, f"{part}_s", getattr(self, f"{part}_s") + seconds)
         self.wall_s += seconds
 

@@ -53,12 +53,13 @@ class AdamW(torch.optim.AdamW):
 
     @torch.no_grad()
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Take up what `tensors` gave; the weights themselves and the learning rate are the caller's to restore."""
+        """Take up copies of what `tensors` gave; the weights and the learning rate are the caller's to restore."""
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             index, name = key.split(".")
+            master = self.masters[int(index)]
             if name == "master":
-                self.masters[int(index)].copy_(value)
+                master.copy_(value)
             else:
-                state.setdefault(int(index), {})[name] = value
+                state.setdefault(int(index), {})[name] = value.to(master.device, copy=True)
         self.load_state_dict({"state": state, "param_groups": self.state_dict()["param_groups"]})

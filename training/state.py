@@ -37,7 +37,10 @@ def snapshot(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 @torch.no_grad()
 def restore(trainer: Trainer, saved: Saved) -> int:
-    """Put a freshly made trainer where `snapshot` found the other one; the number of updates done."""
+    """Put a freshly made trainer where `snapshot` found the other one; the number of updates done.
+
+    Everything is copied and `saved` is left without tensors, so that the file they lie in can go from the disk.
+    """
     facts, device = saved.facts, trainer.student.device
     for name, weight in trainer.student.named_parameters():
         weight.copy_(saved.tensors[f"weight.{name}"])
@@ -45,7 +48,7 @@ def restore(trainer: Trainer, saved: Saved) -> int:
     for group, rate in zip(trainer.optimizer.param_groups, facts["rates"], strict=True):
         group["lr"] = rate
     trainer.scheduler.load_state_dict(facts["scheduler"])
-    tensors = {name: value.to(device) for name, value in _below("method", saved.tensors).items()}
+    tensors = {name: value.to(device, copy=True) for name, value in _below("method", saved.tensors).items()}
     trainer.method.load_state_dict({**facts["method"], **tensors})
     for name, value in facts["cost"].items():
         setattr(trainer.cost, name, value)
@@ -56,6 +59,7 @@ def restore(trainer: Trainer, saved: Saved) -> int:
     torch.set_rng_state(states["0"])
     if "1" in states and torch.cuda.is_available():  # a checkpoint of a CPU has none
         torch.cuda.set_rng_state(states["1"])
+    saved.tensors.clear()
     return saved.step
 
 

@@ -6,14 +6,13 @@ Source: TRL 1.16 (https://github.com/huggingface/trl), used as it is. Only a fol
 from __future__ import annotations
 
 import math
-import time
 from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import constants
 from torch import Tensor, nn
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from training.cost import parameters
+from training.cost import parameters, settled
 from training.data import derive_seed, order
 from training.errors import TrainingFailed, UserError
 from training.rollout import response_mask
@@ -102,9 +101,9 @@ class Recorder(TrainerCallback):
 
     def generate(self, *args: Any, **more: Any) -> Tensor:
         """The student's own `generate`, measured."""
-        start = time.perf_counter()
+        start = settled()
         full = self.original(*args, **more)
-        self.generating += time.perf_counter() - start
+        self.generating += settled() - start
         prompt = more["attention_mask"]
         self.prompt_tokens += int(prompt.sum())
         self.response_tokens += int(response_mask(full[:, prompt.shape[1] :], self.stops)[0].sum())
@@ -112,11 +111,11 @@ class Recorder(TrainerCallback):
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Start the clock of an update; what the monitor generated before does not count."""
-        self.start, self.generating, self.prompt_tokens, self.response_tokens = time.perf_counter(), 0.0, 0, 0
+        self.start, self.generating, self.prompt_tokens, self.response_tokens = settled(), 0.0, 0, 0
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Add the update to the run's cost."""
-        cost, seconds = self.run.cost, time.perf_counter() - self.start
+        cost, seconds = self.run.cost, settled() - self.start
         cost.wall_s += seconds
         cost.generate_s += self.generating
         cost.student_s += seconds - self.generating

@@ -108,10 +108,7 @@ def teacher_bytes(teacher: Config, train: TrainSettings) -> float:
 
 
 def activations(config: Config, tokens: int, train: TrainSettings) -> float:
-    """Bytes that a forward pass keeps: all of each layer, or its input and one layer with gradient checkpointing.
-
-    Per token and layer 10 values of the hidden width and 4 of the intermediate one; attention is not materialised.
-    """
+    """Bytes that a forward pass keeps: all of each layer, or its input and one layer with gradient checkpointing."""
     width = bytes_per(train.dtype)
     layer = layer_bytes(config, tokens, width)
     if not train.gradient_checkpointing:
@@ -120,8 +117,12 @@ def activations(config: Config, tokens: int, train: TrainSettings) -> float:
 
 
 def layer_bytes(config: Config, tokens: int, width: int) -> float:
-    """Bytes of what one layer computes."""
-    return width * tokens * (10 * config.hidden_size + 4 * config.intermediate_size)
+    """Bytes of what one layer computes: per token 13 values of the hidden width and 4 of the intermediate one.
+
+    As counted in bfloat16: 12 of the hidden width, since RMSNorm keeps float32 copies, and one for the attention mask,
+    which has as many as the padded text is long. Attention is not materialised. In float32 it is 2 less.
+    """
+    return width * tokens * (13 * config.hidden_size + 4 * config.intermediate_size)
 
 
 def reading_bytes(config: Config, tokens: int, width: int) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from sources.architectures import Config, published
 from sources.settings import SmolModel
@@ -21,7 +23,9 @@ from study.preflight.estimates import (
     update_s,
 )
 from study.preflight.hours import Clock, counted, meetings, pair_hours
+from tests import tiny
 from tests.unit.test_preflight_costs import GUESS, JUDGE, QWEN, TEACHER, changed, costs, known
+from training.batch import hidden_states
 from training.settings import TrainSettings
 
 DEVICE = Device("toy", 1e9, peak=1e6, bandwidth=1e3)  # slow, so that starting kernels never decides
@@ -43,7 +47,7 @@ def test_decoding_takes_the_longest_of_reading_arithmetic_and_starting() -> None
 
 
 def test_a_layer_and_the_cache_by_their_widths() -> None:
-    assert layer_bytes(STUDENT, 7, 2) == 2 * 7 * (10 * 10 + 4 * 20)
+    assert layer_bytes(STUDENT, 7, 2) == 2 * 7 * (13 * 10 + 4 * 20)
     assert cache_numbers(STUDENT) == 2 * 2 * 5  # keys and values of two layers, one head of width 5
     plain = TrainSettings(steps=1, dtype="bfloat16")
     assert activations(LARGER, 7, plain) == 5 * layer_bytes(LARGER, 7, 2)
@@ -58,6 +62,35 @@ def test_the_monitor_reads_with_the_larger_model() -> None:
     assert monitor_bytes(STUDENT, wide, 7, 2) == monitor_bytes(wide, STUDENT, 7, 2)
     held = STUDENT.model_copy(update={"num_hidden_layers": 10**7})  # answering, its cache is more than all that
     assert monitor_bytes(held, wide, 7, 2) == 2 * 7 * cache_numbers(held)
+
+
+def kept_bytes(layers: int, width: int, inner: int, prompts: list[int], responses: list[int]) -> int:
+    """Bytes that autograd keeps of a Llama's forward pass in bfloat16, its weights left out."""
+    config = LlamaConfig(
+        vocab_size=11, hidden_size=width, intermediate_size=inner, num_hidden_layers=layers, num_attention_heads=4,
+        num_key_value_heads=2,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config).bfloat16()
+    weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
+    kept: dict[int, torch.UntypedStorage] = {}  # held, so that no address is given twice
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        hidden_states(model, tiny.rollouts(prompts, responses))
+    return sum(storage.nbytes() for address, storage in kept.items() if address not in weights)
+
+
+def test_a_layer_keeps_what_is_reckoned() -> None:
+    """Two rows padded to 128 tokens, as many as the model is wide: to a hundredth (a few numbers a token are left out).
+
+    The last token of the 129 is only predicted."""
+    sizes = 128, 320, [65, 40], [64, 64]
+    counted = kept_bytes(2, *sizes) - kept_bytes(1, *sizes)
+    config = STUDENT.model_copy(update={"hidden_size": 128, "intermediate_size": 320})
+    assert counted == pytest.approx(layer_bytes(config, 2 * 128, 2), rel=0.01)
 
 
 @pytest.mark.parametrize(("checkpointing", "passes"), [(False, 6), (True, 8)])
