@@ -56,6 +56,8 @@ def _talk(collective: Callable[..., object], *given: object) -> None:
     """A step that all processes take together; that one is gone is no result of the run, so it is a `UserError`."""
     try:
         collective(*given)
+    except torch.OutOfMemoryError:  # a RuntimeError too, but of this process
+        raise
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"another process of this run ended, or was silent for {PATIENCE} ({reason})") from error

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tests.several import command, weights
+from tests.several import command, raising, weights
 from tests.unit.tiny_models import tiny_policy, tiny_world
 from training import parallel, train
 from training.errors import UserError
@@ -88,6 +88,20 @@ def test_an_error_in_one_process_fails_the_run(runs: Path, run: str, why: str) -
     assert record["why"].endswith(why)
     assert not any((runs / run / "policy").iterdir())
     assert len(rows(runs / run / "train.jsonl")) == (2 if run == "later" else 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), torch.OutOfMemoryError, "CUDA out of memory"),
+        (RuntimeError("Connection closed by peer\nand more"), UserError, r"ended, or was silent .*closed by peer\)$"),
+    ],
+)
+def test_memory_that_runs_out_in_a_common_step_is_no_lost_process(
+    error: Exception, kind: type[Exception], said: str
+) -> None:
+    with pytest.raises(kind, match=said):
+        parallel._talk(raising(error))
 
 
 def test_the_command_starts_its_processes(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
