@@ -1,6 +1,6 @@
 """(f) How cost grows: of an update with response length and vocabulary, of a study with methods and seeds.
 
-Updates are measured. A study's seconds are reckoned: the jobs that Snakemake counts, each as long as the median of its
+Updates are measured. A study's seconds are estimated: the jobs that Snakemake counts, each as long as the median of its
 rule was when the size `micro` was measured (study/durations.yaml).
 """
 
@@ -65,10 +65,10 @@ def studies() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
         shutil.copytree(ROOT, tree, ignore=NOT_COPIED)
-        return [*_reckoned("seeds", seeds, tree), *_reckoned("methods", methods, tree)]
+        return [*_estimated("seeds", seeds, tree), *_estimated("methods", methods, tree)]
 
 
-def _reckoned(what: str, sizes: dict[str, dict[str, Any]], tree: Path) -> list[Row]:
+def _estimated(what: str, sizes: dict[str, dict[str, Any]], tree: Path) -> list[Row]:
     each = {rule: one for rule, (one, _) in seconds("micro", [], tree).items()}
     counts = {name: _counted(tree, size) for name, size in sizes.items()}
     spent = {name: sum(n * each.get(rule, 0.0) for rule, n in found.items()) for name, found in counts.items()}

@@ -23,7 +23,7 @@ from training.files import write_whole
 class Row:
     """One comparison: what it is of, the two sides' values by round, and the most that their ratio should be.
 
-    `exact` values are reckoned, not measured: their ratio has no interval. `more` are further columns.
+    `exact` values are estimated, not measured: their ratio has no interval. `more` are further columns.
     """
 
     labels: dict[str, str]
@@ -46,7 +46,7 @@ class Row:
         cells = {**self.labels, "ratio": f"{found.median:.2f}{interval}"}
         if self.target is not None:
             cells["target"] = f"≤ {self.target:g}: {self.verdict()}"
-        return {**cells, **self.more, "n": "reckoned" if self.exact else str(found.n)}
+        return {**cells, **self.more, "n": "estimated" if self.exact else str(found.n)}
 
     def verdict(self) -> str:
         """Whether the target is met: by the whole interval, by the median alone, or not."""
