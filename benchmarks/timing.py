@@ -7,12 +7,13 @@ order statistics (David and Nagaraja, Order Statistics, 2003, section 7.1), whic
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from scipy.stats import binom
+
+from training.cost import settled
 
 LEVEL = 0.95
 Rounds = list[tuple[float, ...]]
@@ -71,25 +72,18 @@ class Clock:
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.held = device, 0
-        _settle(device)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
             self.held = torch.cuda.memory_allocated(device)
-        self.start = time.perf_counter()
+        self.start = settled()
 
     def stop(self) -> float:
         """Seconds up to now, in which all work that was begun has finished."""
-        _settle(self.device)
-        return time.perf_counter() - self.start
+        return settled() - self.start
 
     def peak_bytes(self) -> int:
         """Bytes held on a CUDA device at most since the clock was made, beyond those held then; 0 on the CPU."""
         return torch.cuda.max_memory_allocated(self.device) - self.held if self.device.type == "cuda" else 0
-
-
-def _settle(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:

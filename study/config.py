@@ -250,7 +250,7 @@ def load_size(name: str) -> Size:
     values = read_yaml(path, where)
     if not isinstance(values, dict):
         raise UserError(f"{where} must be a mapping of settings, but is {type(values).__name__}; see config/micro.yaml")
-    for key, under in (("methods", "path"), ("data", "root")):
+    for key, under in (name.split(".") for field in Size.model_fields.values() if "." in (name := field.alias or "")):
         group = values.get(key)
         if isinstance(group, dict) and isinstance(group.get(under), str | list):
             raise UserError(f"{where}: '{under}' is given below '{key}'; write it as one key, '{key}.{under}: ...'")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import TracebackType
 
 from training.errors import UserError
 from training.json_files import read_object
@@ -17,6 +18,25 @@ TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 BUDGET = "budget.safetensors"  # beside the weights of a policy that reads its budget, hence needs its teacher
 RESTORE = "restore the model folder from its origin"
+
+
+class TokenizerRead:
+    """A block in which the package `tokenizers` reads `path`; of a file that it cannot read it becomes a `UserError`.
+
+    The package has no class of its own for that and raises `Exception` itself, so that class alone is meant here.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is Exception:
+            raise UserError(f"{self.path} cannot be read as a tokenizer ({error}); {RESTORE}") from error
 
 
 def check_model(name: str, tokenizer: bool = True, weights: bool = True) -> None:

@@ -21,7 +21,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from training.budget import Budget, saved
 from training.errors import UserError
-from training.model_folder import check_model
+from training.model_folder import TokenizerRead, check_model
 from training.prompt import encode
 from training.vocabulary import clashes
 
@@ -45,7 +45,8 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     """
     check_model(str(path), weights=False)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
+        with TokenizerRead(path):
+            tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
     except UNREADABLE as error:
         raise _unreadable("tokenizer", path, error) from error
     tokenizer.padding_side = "left"

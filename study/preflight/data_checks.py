@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sources.catalogue import CATALOGUE
 from sources.rows import check, endpoint, read_rows
@@ -17,12 +16,9 @@ from study.preflight.estimates import PROMPT
 from study.preflight.facts import Facts
 from study.preflight.pair_checks import Finding, Prompts
 from training.errors import UserError
-from training.model_folder import RESTORE
+from training.model_folder import TokenizerRead
 from world.settings import WorldData
 from world.write import data_sets
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 # As the authors' repositories state them (November 2026): openai/grade-school-math, hendrycks/math, openai/prm800k,
 # arkilpatel/SVAMP, apple/ml-gsm-symbolic (data), open-thought/reasoning-gym.
@@ -140,16 +136,8 @@ def _lengths(texts: list[str], tokenizer: Path | None) -> tuple[list[int], tuple
     if tokenizer is None:
         how = f"at {DENSE} and {USUAL} characters a token, no tokenizer in reach"
         return list(map(len, texts)), (DENSE, USUAL), how
-    found = _read_tokenizer(tokenizer).encode_batch(texts)
-    return [len(one.ids) for one in found], (1, 1), "by the student's tokenizer"
-
-
-def _read_tokenizer(file: Path) -> Tokenizer:
     from tokenizers import Tokenizer
 
-    try:
-        return Tokenizer.from_file(str(file))
-    except Exception as error:
-        if type(error) is not Exception:  # its package has no class of its own for a file that it cannot read
-            raise
-        raise UserError(f"{file} cannot be read as a tokenizer ({error}); {RESTORE}") from error
+    with TokenizerRead(tokenizer):
+        read = Tokenizer.from_file(str(tokenizer))
+    return [len(one.ids) for one in read.encode_batch(texts)], (1, 1), "by the student's tokenizer"

@@ -78,6 +78,16 @@ def test_a_model_folder(policy: Path, tmp_path: Path, change: Change, told: str)
     assert told in said
 
 
+def test_a_tokenizer_that_only_its_package_finds_wrong(policy: Path, tmp_path: Path) -> None:
+    """It passes as a model folder's; what loads it has the sentence that preflight has."""
+    folder = shutil.copytree(policy, tmp_path / "model")
+    adjust("tokenizer.json", lambda c: c["model"].update(type="Unheard"))(folder)
+    check_model(str(folder))
+    said = sentence(lambda: load_tokenizer(folder))
+    assert said.startswith(f"{folder} cannot be read as a tokenizer (")
+    assert said.endswith("; restore the model folder from its origin")
+
+
 @pytest.mark.parametrize("name", ["/nowhere/model", "../model", "a/b/c", "org/model; touch x", "", "~/model"])
 def test_names_that_are_neither_a_folder_nor_on_a_hub(name: str) -> None:
     assert f"there is no model folder {name!r}" in sentence(lambda: check_model(name))

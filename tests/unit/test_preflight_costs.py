@@ -20,7 +20,7 @@ from study.config import ROOT, ModelSource, Size, load_size
 from study.plan import make_plan
 from study.precision import slow_bfloat16
 from study.preflight import __main__ as preflight
-from study.preflight.costs import Known, cost_findings, find_device
+from study.preflight.costs import HERE, Known, cost_findings, find_device
 from study.preflight.estimates import (
     DEVICES,
     LOGIT_ROWS,
@@ -158,11 +158,7 @@ def test_a_card_that_is_here_is_known_by_its_name(
     (tmp_path / "nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     found, origin = find_device(None, load_size("micro"))
-    assert (found.peak, found.bandwidth, origin) == (
-        DEVICES[like].peak,
-        DEVICES[like].bandwidth,
-        study.preflight.costs.HERE,
-    )
+    assert (found.peak, found.bandwidth, origin) == (DEVICES[like].peak, DEVICES[like].bandwidth, HERE)
 
 
 def test_a_card_too_small_is_refused() -> None:
@@ -192,13 +188,13 @@ def test_seconds_of_this_machine_are_not_another_cards(monkeypatch: pytest.Monke
     assert here > 100 * named
     assert "measured for 5 of 5 methods" in told(size, "qwen", pair[:2], GUESS, by[True])
     assert told(size, "qwen", pair[:2], GUESS, by[False]).startswith("stated, not measured")
-    assert find_device("l4", size)[1] != study.preflight.costs.HERE
+    assert find_device("l4", size)[1] != HERE
 
 
 def test_a_cpu_has_the_hours_of_make_plan(capsys: pytest.CaptureFixture[str]) -> None:
     size = load_size("micro")
     device, origin = find_device(None, size)
-    by = clock("micro", device, origin == study.preflight.costs.HERE)
+    by = clock("micro", device, origin == HERE)
     plan, pair = make_plan("micro"), known(size)["micro"]
     own = {run.id for run in plan.chosen()}
     jobs = {"model": len(plan.models), "train": sum(bool(run.params) for run in plan.chosen())}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -103,5 +102,5 @@ def test_what_made_the_tables_is_recorded() -> None:
     folders = {folder.split("/")[0] for quoted in QUOTED.values() for folder in quoted}
     assert {path.parent.name for path in PUBLISHED.glob("*/made_on.json")} == folders
     assert {path.name for path in PUBLISHED.iterdir() if path.is_dir()} == folders
-    listed = Path(PUBLISHED / "README.md").read_text(encoding="utf-8")
+    listed = (PUBLISHED / "README.md").read_text(encoding="utf-8")
     assert all(f"`{folder}/`" in listed for folder in folders)
