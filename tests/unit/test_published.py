@@ -85,14 +85,14 @@ def test_every_row_of_a_results_table_is_the_published_one(page: str) -> None:
     The page of ablations names rows by the value of their setting alone, as no table does.
     """
     tables = _tables(QUOTED[page])
-    known = set(zip(tables.row, tables.text.str.rstrip("*"), strict=True))
+    rows, known = set(tables.row), set(zip(tables.row, tables.text.str.rstrip("*"), strict=True))
     held, _ = _sections(page, OLDER.get(page, ()))
     cells = [
         (label, number)
         for label, *values in ([cell.strip() for cell in line.strip("|").split("|")] for line in held.splitlines())
         for value in values
         for number in _CELL.findall(value)
-        if label in set(tables.row)
+        if label in rows
     ]
     assert len(cells) > 20
     assert not [cell for cell in cells if cell not in known]
