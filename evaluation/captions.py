@@ -55,10 +55,10 @@ def group_title(title: str, pair: str) -> str:
     return f"{title} (pair {pair})"
 
 
-def in_percent(rate: Estimate) -> str:
-    """A rate as a sentence gives it: `82.9 % [78.4, 86.8]`."""
+def in_percent(rate: Estimate, unit: str = "%") -> str:
+    """A rate as a sentence gives it: `82.9 % [78.4, 86.8]`; of a difference of rates the unit is points."""
     scaled = rate.scaled(100.0)
-    return f"{scaled.mean:.1f} % [{scaled.low:.1f}, {scaled.high:.1f}]"
+    return f"{scaled.mean:.1f} {unit} [{scaled.low:.1f}, {scaled.high:.1f}]"
 
 
 def row_label(row: Row) -> str:

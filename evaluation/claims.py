@@ -225,16 +225,14 @@ def _rate(claim: Claim, size: Collected, row: Row, test: Test) -> Estimate | Non
 
 def _certified(size: Collected, row: Row, tests: list[Test]) -> Finding:
     words: dict[str, Verdict] = {"holds": "supported", "fails": "contradicted", "undecided": "undecided"}
-    found = [(values, test) for test in tests if (values := measures.satisfied(size, row, test.name)) is not None]
+    found = [(certify(y), test) for test in tests if (y := measures.satisfied(size, row, test.name)) is not None]
     if not found:
         return _missing("CS is not defined for this run")
-    values, test = min(found, key=lambda item: certify(item[0]).low)
-    verdicts = {certify(values).verdict for values, _ in found}
+    least, test = min(found, key=lambda item: item[0].low)
+    verdicts = {sure.verdict for sure, _ in found}
     overall = "fails" if "fails" in verdicts else "undecided" if "undecided" in verdicts else "holds"
     number = measures.satisfaction(size, row, test.name)
-    where = (
-        f"CS, {test.title} (lowest of {len(found)}); at least {100 * certify(values).low:.1f} % with 95 % confidence"
-    )
+    where = f"CS, {test.title} (lowest of {len(found)}); at least {100 * least.low:.1f} % with 95 % confidence"
     return Finding(words[overall], number.scaled(100.0) if number else None, where)
 
 
@@ -267,9 +265,7 @@ def _deployed(size: Collected, row: Row, tests: list[Test]) -> Finding:
     found = measures.fac(size, row, first.name)
     if found is None:
         return _missing("no scored responses")
-    many = sum(
-        len(y) * y.shape[1] * y.shape[2] for t in tests if (y := size.stacked(row, t.name, "correct")) is not None
-    )
+    many = sum(y.size for t in tests if (y := size.stacked(row, t.name, "correct")) is not None)
     where = (
         f"{many} responses of {len(row.finished)} trained students were generated from the student's folder alone, no "
         f"teacher loaded; the teacher only scored them afterwards. `make export` hands such a folder out "

@@ -14,23 +14,25 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from evaluation.statistics import TAIL, Array, Estimate, complete, mean_interval, not_negative, positive_interval
+from evaluation.statistics import TAIL, Array, Estimate, complete, not_negative, positive_interval
 
 
 def ratio_interval(total: ArrayLike, count: ArrayLike) -> Estimate:
-    """95 % interval of sum(total) / sum(count), both (S, P, K): a mean over a random part of the responses.
+    """95 % interval of sum(total) / sum(count), both (S, P, K) and not negative.
 
-    By linearisation: the interval of the mean of (total - ratio * count) / mean(count) around the ratio
-    (Cochran, Sampling Techniques, ch. 6). Raises ValueError where `count` is 0 throughout.
+    A mean over a random part of the responses, by linearisation: the interval of the mean of (total - ratio * count) /
+    mean(count) around the ratio (Cochran, Sampling Techniques, ch. 6). No interval where one prompt alone counts.
+    Raises ValueError where `count` is 0 throughout.
     """
     over, under = complete(total), complete(count)
     if not under.any():
         raise ValueError("a ratio needs a count above 0")
     ratio = float(over.sum() / under.sum())
     linear = ratio + (over - ratio * under) / under.mean()
-    if over.min() < 0.0:
-        return _resting_on(mean_interval(linear), np.abs(over))
-    return not_negative(_resting_on(positive_interval(linear), over))
+    found = not_negative(_resting_on(positive_interval(linear), over))
+    # The residuals of one prompt add up to 0: there is no spread to measure.
+    alone = np.count_nonzero(under.any(axis=(0, 2))) == 1 < under.shape[1]
+    return replace(found, low=np.nan, high=np.nan) if alone else found
 
 
 def tail_mean_interval(y: ArrayLike, share: float) -> Estimate:

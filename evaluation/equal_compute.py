@@ -71,25 +71,18 @@ def steps_resolution(size: Collected) -> str:
     found: dict[str, list[float]] = {}
     for pair in size.pairs:
         common = limits(size, pair)
-        rows = [row for row in size.rows(pair, "method") if row.finished and common]
-        for one, other in pairwise(rows):
-            assert common is not None
-            mine, theirs = (_by_seed(size, row, common.steps) for row in (one, other))
+        if common is None:
+            continue
+        for one, other in pairwise(row for row in size.rows(pair, "method") if row.complete):
+            runs = {run.seed: run.run for run in other.runs}
+            paired = [(run.run, runs[run.seed]) for run in one.runs if run.seed in runs]
+            blocks = [[monitored(size, run, common.steps) for run in two] for two in paired]
+            both = [(a, b) for a, b in blocks if not (a.empty or b.empty)]
             for name, column, rate in (("reward", "reward", True), ("KL", "kl_mean", False)):
-                both = [mine[s][column] - theirs[s][column] for s in sorted(mine.keys() & theirs.keys())]
                 if both:
-                    found.setdefault(name, []).append(Difference(np.stack(both)[:, :, None], rate).resolved())
+                    apart = np.stack([a[column].to_numpy() - b[column].to_numpy() for a, b in both])[:, :, None]
+                    found.setdefault(name, []).append(Difference(apart, rate).resolved())
     return resolved_sentence(found)
-
-
-def _by_seed(size: Collected, row: Row, steps: int) -> dict[int, dict[str, Array]]:
-    """By seed the monitor's values by column, each `(R,)`, at the last monitored step up to `steps`."""
-    blocks = {run.seed: monitored(size, run.run, steps) for run in row.finished}
-    return {
-        seed: {name: block[name].to_numpy(dtype=np.float64) for name in ("reward", "kl_mean")}
-        for seed, block in blocks.items()
-        if not block.empty
-    }
 
 
 def monitored(size: Collected, run: str, most: float = np.inf) -> pd.DataFrame:

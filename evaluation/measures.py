@@ -58,6 +58,11 @@ def reasoning(size: Collected, row: Row, test: str) -> Estimate | None:
     return _rate(size.stacked(row, test, "reasoning"))
 
 
+def reasoning_success(size: Collected, row: Row, test: str) -> Estimate | None:
+    """Share of responses with every required step, no false one, and the answer that follows (arXiv 2610.00332)."""
+    return _rate(size.stacked(row, test, "sound"))
+
+
 def missing_share(size: Collected, row: Row, test: str, metric: str) -> Estimate | None:
     """Share of sampled responses for which a flag is off: `finished` (truncated), `extracted` (no answer)."""
     flags = size.stacked(row, test, metric)

@@ -109,7 +109,7 @@ def _share(size: Collected, row: Row, test: Test, metric: str) -> Estimate | Non
 
 
 def _monitored(size: Collected, name: str, pair: Pair, rows: list[Row]) -> Iterator[Finding]:
-    """Satisfaction by the trainer's log at its last step against the scorer's, on prompts of one distribution."""
+    """Satisfaction by the trainer's log at its last step against the scorer's on the first test set."""
     test = pair.tests[0]
     for row in rows:
         logged, scored = last_logged(size, row), measures.satisfied(size, row, test.name)
@@ -119,7 +119,7 @@ def _monitored(size: Collected, name: str, pair: Pair, rows: list[Row]) -> Itera
         if difference.low > 0.0 or difference.high < 0.0:
             what = (
                 f"{row.label}: the trainer's log has {100 * logged.mean():.1f} % of validation responses within d, the "
-                f"scorer {100 * scored.mean():.1f} % on {test.title}; difference {in_percent(difference)}."
+                f"scorer {100 * scored.mean():.1f} % on {test.title}; difference {in_percent(difference, 'points')}."
             )
             yield Finding(WARNING, name, what, row.ids)
 
@@ -147,8 +147,8 @@ def document(size: Collected, found: list[Finding]) -> str:
         "Errors make numbers wrong or missing. Warnings: the comparison may mislead, or is left open. Notes are small. "
         f"A warning begins at {LIMITS['finished']:.0%} of responses truncated or without an answer and at "
         f"{LIMITS['floored']:.0%} of tokens at the floor (teacher probability at most twice the floor's share). The "
-        "trainer's log and the scorer disagree where the 95 % interval of their difference leaves out 0: one row in "
-        "twenty does by chance.", "",
+        "trainer's log and the scorer disagree where the 95 % interval of their difference leaves out 0: by chance in "
+        "one row of twenty, or since the first test set is of another kind than the training problems.", "",
         "| severity | where | finding | runs |", "| :-- | :-- | :-- | :-- |",
     ]  # fmt: skip
     for one in found:

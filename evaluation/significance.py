@@ -62,7 +62,7 @@ def resolution(size: Collected) -> str:
     """The smallest paired differences between two trained rows that the design can resolve, as a sentence."""
     found: dict[str, list[float]] = {}
     for pair, content in size.pairs.items():
-        rows = [row for row in size.rows(pair, "method") if row.finished]
+        rows = [row for row in size.rows(pair, "method") if row.complete]
         for test in content.tests:
             for one, other in pairwise(rows):
                 for name, difference in paired.differences(size, one, other, test.name).items():
@@ -86,7 +86,7 @@ def cost_resolution(size: Collected) -> str:
     """The smallest difference in operations and wall time between two trained rows that the seeds can resolve."""
     costs, found = size.costs.set_index("run"), dict[str, list[float]]()
     for pair in size.pairs:
-        rows = [row for row in size.rows(pair, "method") if row.finished]
+        rows = [row for row in size.rows(pair, "method") if row.complete]
         for one, other in pairwise(rows):
             runs = {run.seed: run.run for run in other.finished}
             both = [(run.run, runs[run.seed]) for run in one.finished if run.seed in runs]

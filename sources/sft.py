@@ -59,8 +59,8 @@ def fine_tune(
 ) -> list[float]:
     """Train in place for `recipe.sft_steps` updates; returns the loss of each.
 
-    Weights and optimiser stay in float32; matrix products run in `recipe.dtype`. Raises `TrainingFailed` on a
-    loss that is not finite.
+    Weights and optimiser stay in float32; products of the layers run in `recipe.dtype`, those with a vocabulary
+    that is read in tiles in float32. Raises `TrainingFailed` on a loss that is not finite.
     """
     known = batches(examples(tokenizer, problems, recipe.max_tokens), recipe.batch)
     fused = model.device.type in {"cpu", "cuda"}

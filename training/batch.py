@@ -164,15 +164,6 @@ def hidden_states(model: PreTrainedModel, rollouts: Rollouts) -> Tensor:
 
 
 @torch.no_grad()
-def token_divergence(
-    student: PreTrainedModel, teacher: PreTrainedModel, rollouts: Rollouts, integrand: Integrand
-) -> Tensor:
-    """Exact divergence at each response position, `(B, T)`, without gradient."""
-    zeros = torch.zeros(rollouts.size, device=rollouts.response.device)
-    return Batch(rollouts, zeros, zeros.long(), student, teacher).expectation(integrand)
-
-
-@torch.no_grad()
 def token_kl(student: PreTrainedModel, teacher: PreTrainedModel, rollouts: Rollouts) -> dict[str, Tensor]:
     """`KL(pi || mu)` at each response position, each `(B, T)`: `exact`, and from the sampled token `k1` and `k3`.
 

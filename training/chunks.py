@@ -225,7 +225,8 @@ def _to_gradient(
         leaf = logits.detach().requires_grad_()
         results = f(log_policy(leaf), *rest)
     pairs = [(r, g) for r, g in zip(results, gradients, strict=False) if g is not None and r.requires_grad]
-    logits.copy_(torch.autograd.grad([r for r, _ in pairs], leaf, [g for _, g in pairs])[0])
+    # Where no value of these depends on the logits, their gradient is 0.
+    logits.copy_(torch.autograd.grad([r for r, _ in pairs], leaf, [g for _, g in pairs], materialize_grads=True)[0])
     return tuple(result.detach() for result in results)
 
 

@@ -8,11 +8,13 @@ from training.errors import UserError
 from training.folders import Folder
 from training.settings import TrainSettings
 
+OURS = ("processes", "cache", "micro_tokens", "kl_warmup", "kl_warmup_epochs")  # what the shared loop does
+
 
 def check_trainer(train: TrainSettings, method: Folder) -> None:
     """`UserError` where the method's own trainer has no such setting. Planning asks too, so no torch is loaded."""
     usual = TrainSettings(steps=1)
-    for name in ("processes", "cache", "micro_tokens") if method.brings_trainer else ():
+    for name in OURS if method.brings_trainer else ():
         value = getattr(train, name)
         if value != getattr(usual, name):
             raise UserError(

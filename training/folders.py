@@ -40,7 +40,7 @@ class Needs(Strict):
 class Setting(Strict):
     """One setting of a method: its default, what is allowed, and how tables show it."""
 
-    default: bool | float | str
+    default: bool | float | str  # a text with `choices` alone
     help: str
     min: float | None = None
     max: float | None = None

@@ -8,10 +8,9 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.answers import is_correct
-from training.batch import token_divergence
+from training.batch import token_kl
 from training.constraint import response_costs
 from training.data import Problem, derive_seed
-from training.divergence import reverse_kl
 from training.prompt import encode
 from training.rollout import Rollouts, generate
 
@@ -39,7 +38,7 @@ class Monitor:
         with torch.random.fork_rng([policy.device] if policy.device.type == "cuda" else []):
             torch.manual_seed(derive_seed("monitor"))
             rollouts = generate(policy, self.tokenizer, self.prompts, self.max_new_tokens)
-        kl = token_divergence(policy, self.teacher, rollouts, reverse_kl)
+        kl = token_kl(policy, self.teacher, rollouts)["exact"]
         costs = response_costs(kl, rollouts.mask)
         rounded = {f"kl_{name}": [round(v, 6) for v in cost.tolist()] for name, cost in costs.items()}
         reward = task_rewards(rollouts, self.problems, self.tokenizer)

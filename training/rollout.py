@@ -155,7 +155,7 @@ def generate(
             processors.append(TeacherMixture(teacher, mask, teacher_mix, width))
     with torch.inference_mode(), metered(sampled, mask) as meters:  # a tenth faster than no_grad alone
         full = sampled.generate(
-            ids, attention_mask=mask, generation_config=settings, tokenizer=tokenizer,
+            ids, attention_mask=mask, generation_config=settings,
             logits_processor=LogitsProcessorList([*meters, *processors]),
         )  # fmt: skip
     response = full[:, ids.shape[1] :].clone()  # autograd may keep the copy

@@ -77,5 +77,7 @@ class TrainSettings(Strict):
         if self.epochs is None:
             return self
         per_epoch = problems / self.questions
-        counted = {"steps": max(1, round(self.epochs * per_epoch)), "epochs": None, "kl_warmup_epochs": None}
-        return self.model_copy(update={**counted, "kl_warmup": round((self.kl_warmup_epochs or 0) * per_epoch)})
+        steps = max(1, round(self.epochs * per_epoch))
+        warm_up = min(round((self.kl_warmup_epochs or 0) * per_epoch), steps - 1)  # rounded, it might leave nothing
+        counted = {"steps": steps, "kl_warmup": warm_up, "epochs": None, "kl_warmup_epochs": None}
+        return self.model_copy(update=counted)

@@ -172,8 +172,7 @@ def _standing(measured: dict[str, Any], threshold: float | None, reading: str) -
 def save_policy(student: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """The trained student as an ordinary Hugging Face folder (safetensors); beside it the budget, if it reads one."""
     budget = budget_of(student)
-    weights = student.state_dict()
-    plain = None if budget is None else {name: w for name, w in weights.items() if not name.startswith("budget.")}
+    plain = None if budget is None else {n: w for n, w in student.state_dict().items() if not n.startswith("budget.")}
     try:
         student.save_pretrained(folder, safe_serialization=True, state_dict=plain)
         if budget is not None:

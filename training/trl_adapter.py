@@ -29,8 +29,6 @@ LENGTH = "completions/mean_length"
 def arguments(run: Run) -> dict[str, Any]:
     """The study's budget in the words of TRL's configs: full responses, temperature 1, one update per batch."""
     budget = run.train
-    if budget.kl_warmup:
-        raise UserError(f"'kl_warmup' is {budget.kl_warmup}, but TRL's trainers have none; set it to 0")
     if budget.dtype != "float32":  # most small updates would be lost, as training/optimizer.py says
         raise UserError(f"'dtype' is {budget.dtype}, but TRL's trainers step float32 weights alone; set it to float32")
     micro = budget.micro_questions or budget.questions

@@ -35,12 +35,13 @@ Truth = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Width:
-    """The working range of an axis (empty: none works), its grid as far as it has results, how many points of it work,
+    """The working range of an axis (empty: none works), its grid, how many points of it work, how many lost runs,
     and the decades that the range spans."""
 
     range: tuple[Point, ...]
     grid: tuple[Point, ...]
     working: int
+    lost: int
     decades: Estimate
 
 
@@ -48,23 +49,29 @@ def width(size: Collected, rivals: list[Axis], axis: Axis, test: str, rule: Rule
     """The range of `axis` that works, with a bootstrap interval over common seeds and prompts.
 
     `rivals` are the grids that it is compared with, itself among them. None where fewer than two points are numbers
-    above 0 with all their runs, or no training seed is common to all such points. A point that lost runs is left out.
+    above 0 with all their runs, or no training seed is common to all such points. A point that lost runs ends a range.
     """
     points = [p for a in rivals for p in a.points if p.row.complete and p.within(size, p, test) is not None]
-    own = [p for p in axis.points if p in points and p.value is not None and p.value > 0]
+    grid = sorted((p for p in axis.points if p.value is not None and p.value > 0), key=lambda p: p.value or 0.0)
+    own = [p for p in grid if p in points]
     seeds = sorted(set.intersection(*({run.seed for run in p.row.finished} for p in points))) if points else []
     if len(own) < 2 or not seeds:
         return None
-    own.sort(key=lambda p: p.value or 0.0)
     scores, levels = _scores(size, points, own, test, rule, seeds)
-    at = [points.index(p) for p in own]
-    values = np.log10([p.value or 0.0 for p in own])
+    at, known = [points.index(p) for p in own], np.array([p in own for p in grid])
+    values = np.log10([p.value or 0.0 for p in grid])
     span = (0.0, float(values[-1] - values[0]))
-    decades = bootstrap_interval(scores, lambda means: _decades(_works(means, levels, at), values), within=span)
-    means = np.stack([np.mean(score) for score in scores])[:, None]
-    works = _works(means, levels, at)[:, 0]
-    first, last = _widest(works, values)
-    return Width(tuple(own[first:last]), tuple(own), int(works.sum()), decades)
+
+    def works(means: Array) -> Truth:
+        """Of each point of the grid in each draw; one that lost runs is not known to."""
+        found = np.zeros((len(grid), means.shape[1]), dtype=np.bool_)
+        found[known] = _works(means, levels, at)
+        return found
+
+    decades = bootstrap_interval(scores, lambda means: _decades(works(means), values), within=span)
+    estimated = works(np.stack([np.mean(score) for score in scores])[:, None])[:, 0]
+    first, last = _widest(estimated, values)
+    return Width(tuple(grid[first:last]), tuple(grid), int(estimated.sum()), len(grid) - len(own), decades)
 
 
 def _scores(

@@ -25,7 +25,7 @@ def draw(whole: Collected) -> Drawn:
     ((name, pair),) = whole.pairs.items()
     rows = [row for row in whole.rows(name, "method", "reference") if row.finished]
     figure, axes = grid(whole, len(pair.tests), height=1.0 + 0.3 * len(rows), rows=len(MEASURES))
-    look, shown = looks(rows), list[Estimate]()
+    look, shown = looks(whole.rows(name, "method", "reference")), list[Estimate]()
     for line, (label, metric) in zip(axes, MEASURES, strict=True):
         for axis, test in zip(line, pair.tests, strict=True):
             found = {place: y for place, row in enumerate(rows) if (y := _values(whole, row, test, metric)) is not None}

@@ -42,7 +42,7 @@ def _panel(axis: Axes, size: Collected, rows: list[Row], test: Test) -> list[Est
     for place, row in enumerate(rows):
         match = None if row.gap else overall(size, row, test.name)
         if match is None:
-            axis.annotate("failed" if row.gap else "not defined", (2, place), va="center", fontsize="small")
+            axis.annotate(row.runs[0].status if row.gap else "not defined", (2, place), va="center", fontsize="small")
             continue
         style = look[row.label]
         for rate, fill, shift in ((match.win, style.colour, -BESIDE), (match.loss, "white", BESIDE)):

@@ -15,7 +15,7 @@ from evaluation.domains import ratio_interval
 from evaluation.pairwise import meetings, opponents, overall, verified_signs
 from evaluation.statistics import Array, Estimate, proportion_interval
 from evaluation.table_files import Cell, Column, Line, Table
-from evaluation.tables.layout import INTERVALS, Group, groups_by_test, percent, row_line, table
+from evaluation.tables.layout import REFERENCES, Group, groups_by_test, percent, row_line, table
 from evaluation.verdicts import Meeting
 
 COLUMNS = tuple(
@@ -38,7 +38,7 @@ WHAT = (
     "longer; RWR over those comparisons alone. Flips: comparisons with two verdicts that changed with the order. For "
     "the first shown: verdicts for the response in first place among those for one of the two (50 without a "
     "preference). No "
-    f"verdict: replies without one. {INTERVALS}"
+    f"verdict: replies without one. {REFERENCES}"
 )
 VERIFIER = "exact verifier"
 AGREEMENT = (
@@ -119,7 +119,8 @@ def _share(part: Array, of: Array) -> Estimate | None:
     found = ratio_interval(part, of)
     questions = int(of.any(axis=(0, 2)).sum())
     open_end = proportion_interval(np.zeros((1, questions, 1))).high
-    low, high = max(min(found.low, 1.0 - open_end), 0.0), min(max(found.high, open_end), 1.0)
+    # Where there is no interval (NaN) that of the questions stands: min and max return their first argument then.
+    low, high = max(min(1.0 - open_end, found.low), 0.0), min(max(open_end, found.high), 1.0)
     return Estimate(found.mean, low, high, questions, found.samples, found.seeds).scaled(100.0)
 
 

@@ -11,7 +11,8 @@ from evaluation.collected import Collected, Row, Test
 from evaluation.statistics import Estimate
 from evaluation.table_files import Cell, Column, Line, Table
 
-INTERVALS = "95 % intervals over training seeds, prompts and samples (references are not trained: one seed)."
+INTERVALS = "95 % intervals over training seeds, prompts and samples."
+REFERENCES = f"{INTERVALS} References are not trained: one seed."
 
 Cells = Callable[[Collected, Row, Test], dict[str, Cell]]
 Group = tuple[str, tuple[Line, ...]]

@@ -10,7 +10,7 @@ from evaluation.pairwise import judge_name, overall
 from evaluation.significance import resolution
 from evaluation.statistics import bounded_interval
 from evaluation.table_files import Cell, Column, Table
-from evaluation.tables.layout import INTERVALS, by_test, percent
+from evaluation.tables.layout import REFERENCES, by_test, percent
 
 MAIN_COLUMNS = (
     Column("fac", "FAC %", "%"),
@@ -22,7 +22,7 @@ MAIN_COLUMNS = (
 MAIN = (
     "FAC: final answer correct. RWR, RLR: reasoning win and loss rate by {judge}, mean over the "
     "other trained rows. CS: responses within d. KL: mean reverse KL to the teacher per token. All on responses "
-    f"sampled at temperature 1. {INTERVALS}"
+    f"sampled at temperature 1. {REFERENCES}"
 )
 
 READING_COLUMNS = (
@@ -36,13 +36,15 @@ READING_COLUMNS = (
     Column("gap", "Equivalent - strict", "percentage points"),
     Column("fac_greedy", "FAC greedy %", "%"),
     Column("reasoning", "Valid steps %", "%"),
+    Column("sound", "RSR %", "%"),
     Column("truncated", "Truncated %", "%"),
     Column("unextracted", "No answer %", "%"),
 )
 READINGS = (
     "The same responses under every reading of the constraint: the mean KL per token, the sum over the response, "
     "and every running mean (prefix), each against the same d. Beside them greedy decoding, the share of required "
-    f"reasoning steps validly shown, responses cut at the length limit and those without a strict answer. {INTERVALS}"
+    "reasoning steps validly shown, the share of responses with all of them, none false, and the right answer (RSR), "
+    f"responses cut at the length limit and of those without a strict answer. {REFERENCES}"
 )
 SAME = "Comparing answers by math-verify instead of by spelling changes no response (columns in the CSV)."
 OTHER = "FAC equivalent: the marked answer equals the gold one by math-verify, whatever its spelling."
@@ -99,6 +101,7 @@ def _readings(size: Collected, row: Row, test: Test) -> dict[str, Cell]:
         "gap": None if gap is None else bounded_interval(gap).scaled(100.0),
         "fac_greedy": percent(measures.fac(size, row, test.name, "greedy")),
         "reasoning": percent(measures.reasoning(size, row, test.name)),
+        "sound": percent(measures.reasoning_success(size, row, test.name)),
         "truncated": percent(measures.missing_share(size, row, test.name, "finished")),
         "unextracted": percent(measures.missing_share(size, row, test.name, "extracted")),
     }

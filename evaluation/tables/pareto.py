@@ -30,8 +30,9 @@ THRESHOLDS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)  # times d
 FEASIBLE = (
     f"Highest FAC in percent among a method's settings that keep at least {100 * TARGET:.0f} % of their sampled "
     "responses within the threshold (by the estimate, in the pair's reading), with the setting where the method has "
-    "several; none: no setting does; failed: all its runs did. All rows were trained for their own constraint, not for "
-    f"these thresholds, and the best of several settings is chosen on these very responses. {INTERVALS}"
+    "several; none: no setting does; failed or missing: all its runs are. All rows were trained for their own "
+    "constraint, not for these thresholds, and the best of several settings is chosen on these very responses. "
+    f"{INTERVALS}"
 )
 
 
@@ -94,9 +95,9 @@ def feasible_table(size: Collected) -> Table:
 def _at(size: Collected, pair: str, test: Test, d: float) -> Line:
     line = Line(f"d = {d:.3g}")
     for method in dict.fromkeys(row.method for row in size.rows(pair, "method")):
-        rows = [row for row in size.rows(pair, "method") if row.method == method and row.finished]
-        scored = [(found, row) for row in rows if (found := _feasible(size, row, test, d))]
-        line.cells[method] = "none" if rows else "failed"
+        rows = [row for row in size.rows(pair, "method") if row.method == method]
+        scored = [(found, row) for row in rows if row.finished and (found := _feasible(size, row, test, d))]
+        line.cells[method] = "none" if any(row.finished for row in rows) else rows[0].runs[0].status
         if scored:
             best, row = max(scored, key=lambda item: item[0].mean)
             line.cells[method] = percent(best)

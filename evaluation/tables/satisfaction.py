@@ -9,7 +9,7 @@ from evaluation.domains import ratio_interval, tail_mean_interval
 from evaluation.significance import resolution
 from evaluation.statistics import positive_interval, spread
 from evaluation.table_files import Cell, Column, Table
-from evaluation.tables.layout import INTERVALS, by_test, percent
+from evaluation.tables.layout import REFERENCES, by_test, percent
 
 WORST = 0.05  # share of the responses
 READINGS: tuple[Reading, ...] = ("mean", "sum", "prefix")
@@ -33,7 +33,7 @@ WHAT = (
     "decide: the smallest P' at which the same rate r would, with variance v(P') = v_seed + (v - v_seed) P / P' and "
     "effective size r (1 - r) / v(P') (z / t)^2, under the same two limits; more seeds: their spread leaves it open at "
     "any number of prompts; every run: some were lost, and those left are a selection. "
-    f"Excess: mean KL beyond d among violators; worst: mean KL of the worst 5 % of responses. {INTERVALS}"
+    f"Excess: mean KL beyond d among violators; worst: mean KL of the worst 5 % of responses. {REFERENCES}"
 )
 
 

@@ -6,14 +6,14 @@ from evaluation.collected import Collected, Row, Test
 from evaluation.pairwise import compare, judge_name, overall
 from evaluation.significance import ALPHA, Tests, leaders, resolution, win_tests
 from evaluation.table_files import Cell, Column, Line, Table
-from evaluation.tables.layout import INTERVALS, groups_by_test, percent, row_line, table
+from evaluation.tables.layout import REFERENCES, groups_by_test, percent, row_line, table
 
 WHAT = (
     "Reasoning win rate in percent of the row against the column on the same seed and prompt, samples of other numbers "
     "({judge}; equal is a tie). The loss rate is the mirrored cell, ties are the rest; the CSV has all. "
     "An untrained row meets every seed of a trained one. RWR, RLR: means over the other trained rows. "
     f"* wins and losses differ (p < {ALPHA:g}, corrected by Holm over all pairs of a test set). Leads: the trained row "
-    f"with the highest RWR, and those not shown to lose against it. Rows that lost runs are not tested. {INTERVALS}"
+    f"with the highest RWR, and those not shown to lose against it. Rows that lost runs are not tested. {REFERENCES}"
 )
 MARK = "*"
 

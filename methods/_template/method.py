@@ -34,12 +34,13 @@ class Method(Base):
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """The loss of a batch, and what to log of it. Called once per micro-batch, on whole groups."""
+        # A divergence: exact over the vocabulary at each token (B, T), then its mean over each response's tokens.
+        # It comes first: the same pass over the vocabulary then gives `batch.logp` too.
+        divergence = batch.mean(batch.expectation(self.divergence))  # (B,), with gradient
+
         # A reward: the advantage compares the responses to one question. No gradient flows through it.
         advantage = group_advantage(batch.rewards, batch.group)  # (B,)
         surrogate = policy_loss(batch.logp, batch.old_logp, advantage, batch.mask, self.clip)  # (B,)
-
-        # A divergence: exact over the vocabulary at each token (B, T), then its mean over each response's tokens.
-        divergence = batch.mean(batch.expectation(self.divergence))  # (B,), with gradient
 
         # The mean over rows, and each statistic that `method.yaml` names, as a plain float.
         loss = (surrogate + self.settings["weight"] * divergence).mean()

@@ -98,6 +98,21 @@ def test_the_backward_pass_leaves_out_what_has_no_gradient(monkeypatch: pytest.M
     assert made == [(2, True), (4, False)]  # tokens 1 and 2 with the teacher, 0 and 3 to 5 without, 6 to 8 not at all
 
 
+def test_values_that_do_not_depend_on_the_student_have_no_gradient_in_tiles_either() -> None:
+    """A method may weigh its tokens by the teacher's entropy alone."""
+
+    def entropy(log_pi: Tensor, log_mu: Tensor | None, tokens: Tensor) -> tuple[Tensor, ...]:
+        assert log_mu is not None
+        return log_pi[:, 0], log_mu[:, 0], -(log_mu.exp() * log_mu).sum(1)
+
+    found = []
+    for rows in (2, None):
+        case = Case(rows=rows)
+        value = per_token(replace(case.asked, f=entropy), case.pi)[2]
+        found.append(torch.autograd.grad((value * case.hidden.square().sum(1)).sum(), case.hidden)[0])
+    torch.testing.assert_close(found[0], found[1])
+
+
 def test_nan_is_not_left_out() -> None:
     case = Case(rows=2)
     (hidden, *_) = case.gradients(per_token(case.asked, case.pi)[0][4] * torch.nan)

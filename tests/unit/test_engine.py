@@ -13,8 +13,7 @@ from sources import shadow
 from sources.architectures import published
 from tests import tiny
 from tests.unit.tiny_models import tiny_policy
-from training.batch import token_divergence
-from training.divergence import reverse_kl
+from training.batch import token_kl
 from training.engine import check_engine
 from training.errors import UserError
 from training.folders import find_folders
@@ -139,8 +138,8 @@ def test_attention_is_not_left_to_a_kernel_that_loses_gradients() -> None:
 def test_a_teacher_of_lower_precision_gives_almost_the_same_divergence(tmp_path: Path) -> None:
     folder, student = tiny_policy(tmp_path, seed=2), tiny.llama(1, vocab=len(build()))
     rolled = tiny.rollouts([3, 3], [4, 6], vocab=len(build()))
-    exact = token_divergence(student, load_policy(folder), rolled, reverse_kl)
+    exact = token_kl(student, load_policy(folder), rolled)["exact"]
     half = load_teacher(folder, "bfloat16", "float32")
     assert half.dtype == torch.bfloat16
     assert not any(p.requires_grad for p in half.parameters())
-    torch.testing.assert_close(token_divergence(student, half, rolled, reverse_kl), exact, rtol=0.03, atol=0.03)
+    torch.testing.assert_close(token_kl(student, half, rolled)["exact"], exact, rtol=0.03, atol=0.03)

@@ -137,7 +137,9 @@ def test_methods_outside_are_found_from_the_working_directory(tmp_path: Path, mo
     assert runs["mine"].params["code"] == runs["gkd"].params["code"]
 
 
-@pytest.mark.parametrize(("name", "value"), [("micro_tokens", 1000), ("processes", 2), ("cache", "static")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("micro_tokens", 1000), ("processes", 2), ("cache", "static"), ("kl_warmup", 1)]
+)
 def test_what_an_own_trainer_lacks_is_refused(name: str, value: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is computed, not by the job: in the size's settings and in a pair's own."""
     load = load_size("smoke").model_copy(update={"methods": {"gkd": {}, "trl_grpo": {}}})

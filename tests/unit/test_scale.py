@@ -92,6 +92,8 @@ def test_epochs_become_updates() -> None:
     settings = parse(TrainSettings, {"epochs": 20, "kl_warmup_epochs": 3}, "here").in_updates(7273)
     assert (settings.steps, settings.kl_warmup, settings.epochs) == (18182, 2727, None)
     assert settings.in_updates(5) == settings
+    short = parse(TrainSettings, {"epochs": 2, "kl_warmup_epochs": 1.9, "questions": 8}, "here").in_updates(20)
+    assert (short.steps, short.kl_warmup) == (5, 4)  # 4.75 updates: rounded up, they would leave the method none
 
 
 @pytest.mark.parametrize(

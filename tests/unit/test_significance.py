@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import copy
 from itertools import combinations
 from pathlib import Path
 
@@ -166,6 +167,17 @@ def test_an_untrained_row_meets_every_seed_and_fewer_samples_cut_the_other(tmp_p
     turned = paired.together(size, _row(size, "teacher"), _row(size, "cmdp"), "same", "kl_mean")
     assert turned is not None
     np.testing.assert_array_equal(turned[0], both[1])
+
+
+def test_rows_that_lost_runs_do_not_set_what_the_design_resolves(tmp_path: Path) -> None:
+    """One run that is left has no spread over seeds, so that the design would look sharper for the loss."""
+    whole = read(write_collected(tmp_path, seeds=2, prompts=20, steps=2))
+    lost, without = copy(whole), copy(whole)
+    lost.runs = [
+        run.model_copy(update={"status": "failed"}) if run.run == "world-grpo-1" else run for run in whole.runs
+    ]
+    without.runs = [run for run in whole.runs if run.method != "grpo"]
+    assert resolution(lost) == resolution(without) != resolution(whole)
 
 
 def test_the_resolution_names_each_measure_with_a_positive_range(size: Collected) -> None:

@@ -202,12 +202,20 @@ def test_what_few_prompts_carry_is_known_less_than_what_many_do() -> None:
     assert wide.high - wide.low > 2.0 * (narrow.high - narrow.low)
 
 
+def test_one_prompt_alone_has_no_spread_and_no_interval() -> None:
+    one = np.zeros((3, 200, 4))
+    one[:, 7, :2] = 1.0
+    found = ratio_interval(0.4 * one, one)
+    assert (found.mean, found.has_interval) == (pytest.approx(0.4), False)
+    one[0, 8, 0] = 1.0
+    assert ratio_interval(0.4 * one, one).has_interval
+
+
 def test_what_cannot_be_negative_has_no_interval_below_zero() -> None:
     scores = np.random.default_rng(2).gamma(0.2, 1.0, (3, 20, 2)) * np.array([0.1, 1.0, 8.0])[:, None, None]
     beyond = (scores > 2.0).astype(np.float64)
     found = tail_mean_interval(scores, 0.05), ratio_interval(beyond * (scores - 2.0), beyond)
     assert [estimate.low for estimate in found] == [0.0, 0.0]
-    assert ratio_interval(beyond * (scores - 2.5), beyond).low < 0.0  # of either sign: left alone
 
 
 def test_a_positive_mean_reaches_further_up_than_down_and_zero_is_left_alone() -> None:

@@ -49,9 +49,11 @@ def rolled(lengths: list[int]) -> Rollouts:
 
 @pytest.mark.parametrize(
     ("more", "told"),
-    [({"dtype": "bfloat16"}, "'dtype' is bfloat16"), ({"kl_warmup": 1}, "'kl_warmup' is 1"),
-     ({"questions": 3, "micro_questions": 2}, "'micro_questions' is 2")],
-)  # fmt: skip
+    [
+        ({"dtype": "bfloat16"}, "'dtype' is bfloat16"),
+        ({"questions": 3, "micro_questions": 2}, "'micro_questions' is 2"),
+    ],
+)
 def test_a_budget_that_trl_would_spend_otherwise_is_refused(more: dict[str, Any], told: str) -> None:
     asked = types.SimpleNamespace(train=TrainSettings(steps=2, **more))
     with pytest.raises(UserError, match=told):
