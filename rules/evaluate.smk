@@ -28,6 +28,11 @@ def teacher_option(run):
     return f"--teacher {quote(PLAN.pairs[PLAN.runs[run].pair]['teacher'])}" if PLAN.runs[run].policy else ""
 
 
+def card_of_policy(w):
+    """Controls answer without a model."""
+    return int(bool(PLAN.runs[w.run].policy))
+
+
 rule generate:
     input:
         data=lambda w: f"results/data/{PLAN.data_of(w.run)}",
@@ -44,7 +49,7 @@ rule generate:
         environment(VLLM)
     threads: 1
     resources:
-        gpu=1,
+        gpu=card_of_policy,
     params:
         params=lambda w: as_json(PLAN.evaluation(w.run)[1]),
         policy=lambda w: policy_option(w.run),
@@ -83,7 +88,7 @@ rule score:
         "../environment.yml"
     threads: 1
     resources:
-        gpu=1,
+        gpu=card_of_policy,
     params:
         policy=lambda w: policy_option(w.run),
         teacher=lambda w: teacher_option(w.run),

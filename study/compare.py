@@ -112,7 +112,7 @@ def _lines(one: Path, other: Path) -> str | None:
             continue
         if a is None or b is None:
             return f"ends before line {number} in the {'first' if a is None else 'second'}"
-        left, right = json.loads(a), json.loads(b)
+        left, right = (json.loads(text, parse_constant=str) for text in (a, b))  # NaN equals NaN as a text
         for key in dict.fromkeys([*left, *right]):
             if left.get(key) != right.get(key):
                 return f"{_place(left, number)}: {key} {_values(left.get(key), right.get(key))}"

@@ -270,6 +270,10 @@ def _check_judges(size: Size, where: str) -> None:
                 f"{where}: judges.{name}.prompts is {judge.prompts}, but only {size.evaluate.prompts} questions of "
                 "each test set are answered (evaluate.prompts); ask for fewer"
             )
+        model, roles = judge.local.model if judge.local else "", ("student", "teacher")
+        pair, _, role = model.rpartition(".")
+        if pair in size.pairs and role not in roles and not Path(model).is_dir():
+            raise UserError(f"{where}: judges.{name}.local.model is '{model}'; {nearest(role, roles)}")
 
 
 def _check_tests(size: Size, where: str) -> None:

@@ -76,7 +76,7 @@ def scored_otherwise(part: Part, results: Path) -> bool:
         record = json.loads((results / part.mark).read_text(encoding="utf-8"))
     except ValueError:
         return True
-    return record.get("code", {}).get("evaluation") != code_hash(SCORER)
+    return not isinstance(record, dict) or record.get("code", {}).get("evaluation") != code_hash(SCORER)
 
 
 def usable(results: Path) -> Iterator[Part]:

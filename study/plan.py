@@ -26,6 +26,7 @@ from study.vocabulary import check_vocabularies
 from training.errors import UserError, nearest
 from training.folders import ROOT, find_folders
 from training.method_source import check_source
+from training.model_folder import check_model
 
 CONTROLS = {"answer_key": "Answer key", "always_wrong": "Always wrong"}
 RESERVED = {"teacher", "student", "random", *CONTROLS}
@@ -166,7 +167,7 @@ def draft(name: str, data_root: str | None = None) -> Plan:
         _add_references(plan, pair_name, pair)
         plan.pairs[pair_name]["threshold"] = add_threshold(plan, pair_name, folders, size.threshold)
         for method, overrides in size.methods.items():
-            for run in method_runs(plan, pair_name, folders, method, overrides or {}, where):
+            for run in method_runs(plan, pair_name, folders, method, overrides, where):
                 plan.runs[run.id] = run
     # A threshold may need a run of a method that is none of the size's.
     plan.tabled = [run.id for run in plan.runs.values() if run.kind != "method" or run.method in size.methods]
@@ -201,6 +202,13 @@ def check_inputs(plan: Plan) -> None:
                 if problems.tests[test.name] is None and (problems.root or not CATALOGUE[test.name].hub):
                     held = len(read_rows(test.name, "test", problems.root))
                     check_prompts(plan.size, name, test.name, held, where)
+    for judge in plan.size.judges:
+        model = plan.judge_model(judge)
+        if model and model.removeprefix("results/models/") not in plan.models:
+            try:
+                check_model(model)
+            except UserError as error:
+                raise UserError(f"{where}: judge '{judge}': {error}") from error
 
 
 def _add_pair(plan: Plan, name: str, pair: Pair, root: str | None) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import Field
 
 from training.errors import UserError, cli
+from training.files import check_place
 from training.json_files import read_rows
 from training.outcome import failed_because
 from training.schema import Strict, read_params
@@ -60,6 +61,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--curves", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args(argv)
+    check_place(arguments.out, folder=False)
     arguments.out.write_text(json.dumps(threshold(read_params(Origin, arguments.params), arguments.curves)))
 
 

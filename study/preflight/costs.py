@@ -27,8 +27,17 @@ from study.preflight.estimates import (
     generation_memory,
     training_memory,
 )
-from study.preflight.facts import Facts, judge_facts
-from study.preflight.hours import Clock, counted, meetings, pair_hours, told, trained_rows
+from study.preflight.facts import Facts, pretrained_facts
+from study.preflight.hours import (
+    Clock,
+    calibrating,
+    counted,
+    meetings,
+    pair_hours,
+    sampling_with_teacher,
+    told,
+    trained_rows,
+)
 from study.preflight.pair_checks import Finding, Prompts, folder_fault, licence
 
 GB = 1e9
@@ -78,6 +87,12 @@ def cost_findings(size: Size, known: Known, by: Clock) -> Iterator[Finding]:
         yield Finding("note", name, "throughput", told(size, name, (student, teacher), prompt, by))
         made, under_way = _disk(size, name, student, teacher)
         disk, further = disk + made + under_way, max(further, under_way)
+    beside = sampling_with_teacher(size)
+    if beside and any(student.config and teacher.config for student, teacher, _ in known.values()):
+        text = (
+            f"{', '.join(beside)}: its cache and its pass at every token are in neither the memory nor the hours here"
+        )
+        yield Finding("warning", "all", "teacher in sampling", text)
     for judge in size.judges:
         weights, spent_h = yield from _judge(size, judge, known, by.device)
         disk += weights
@@ -104,8 +119,9 @@ def _disk(size: Size, name: str, student: Facts, teacher: Facts) -> tuple[float,
     """Bytes of both models and the policies; of a run under way two checkpoints and the one that is written."""
     if student.config is None or teacher.config is None:
         return 0.0, 0.0
-    weight, policies = bytes_per(size.train_of(name).dtype), sum(trained_rows(size).values()) * len(size.seeds_of(name))
-    held = weight * (student.config.parameters() * (policies + 1) + teacher.config.parameters())
+    weight, rows = bytes_per(size.train_of(name).dtype), sum(trained_rows(size).values())
+    policies = rows * len(size.seeds_of(name)) + calibrating(size) + 1  # and the student before
+    held = weight * (student.config.parameters() * policies + teacher.config.parameters())
     return held, 3 * (weight + 12) * student.config.parameters()
 
 
@@ -133,6 +149,9 @@ def memory_finding(subject: str, what: str, when: str, parts: dict[str, float], 
     shown = ", ".join(f"{part} {size / GB:.1f}" for part, size in parts.items() if size > 0.05 * GB)
     fits = total <= device.memory
     text = f"{total / GB:.1f} GB of {device.memory / GB:.0f} {when} ({shown}), by formula"
+    if fits and total * device.cores > device.memory:  # as many jobs at a time as cores
+        text += f"; {device.cores} jobs at a time need {total * device.cores / GB:.1f} GB: run snakemake --cores "
+        return Finding("warning", subject, what, f"{text}{int(device.memory / total)}")
     return Finding("ok" if fits else "refused", subject, what, text + ("" if fits else f"; {remedy}"))
 
 
@@ -150,7 +169,7 @@ def _judge(size: Size, name: str, known: Known, device: Device) -> Generator[Fin
     if fault or (own and pair not in known):
         return 0.0, 0.0
     student, teacher, _ = known[pair] if own else (None, None, None)
-    model = (teacher if role == "teacher" else student) or judge_facts(local.model)
+    model = (teacher if role == "teacher" else student) or pretrained_facts(local.model)
     yield Finding(*licence(model, name))
     if model.config is None:
         yield Finding("note", name, "judge", "size not known: neither memory nor hours are reckoned")

@@ -48,11 +48,6 @@ class Facts:
     eos: str = ""
     tokenizer: Path | None = None  # its tokenizer.json
 
-    @property
-    def parameters(self) -> int | None:
-        """Number of weights, by the formula of `Config.parameters`."""
-        return self.config.parameters() if self.config else None
-
 
 def facts(source: ModelSource) -> Facts:
     """Facts of a pair's student or teacher."""
@@ -65,7 +60,7 @@ def facts(source: ModelSource) -> Facts:
         cut = known.config.model_copy(update={"num_hidden_layers": layers})
         return replace(known, config=cut, pad=SMOLLM2_END, eos=SMOLLM2_END)
     if source.pretrained is not None:
-        return _pretrained(source.pretrained)
+        return pretrained_facts(source.pretrained)
     family = made_here(source)
     shape = published()[source.shadow.of] if source.shadow else None
     return Facts(
@@ -84,12 +79,8 @@ def _lacking() -> str:
     return ""
 
 
-def judge_facts(name: str) -> Facts:
-    """Facts of a local judge by its folder or hub name."""
-    return _pretrained(name)
-
-
-def _pretrained(name: str) -> Facts:
+def pretrained_facts(name: str) -> Facts:
+    """Facts of a model by its folder or hub name."""
     if Path(name).is_dir():
         return _read(name, Facts(name, "folder", license="not stated in a folder", gated=False))
     known = _published(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from study.config import Pair, Size
 from study.forecast import DURATIONS, finished
@@ -14,6 +15,7 @@ from study.preflight.facts import Facts
 from study.preflight.pair_checks import Prompts
 from training.errors import UserError, nearest
 from training.folders import find_folders
+from training.method_source import class_constant
 from training.settings import TrainSettings
 
 # As published, to count epochs in updates; of SVAMP what `sources.catalogue` leaves to training.
@@ -44,11 +46,18 @@ def clock(size: str, device: Device, here: bool) -> Clock:
 
 def counted(size: Size, pair: str) -> TrainSettings:
     """Training settings with epochs counted in updates, as far as the number of problems is known."""
-    problems, train = size.pairs[pair].data.problems, size.train_of(pair)
+    data, train = size.pairs[pair].data, size.train_of(pair)
+    problems, world = data.problems, data.world
     if problems is None:
-        return train
+        assert world is not None  # a pair has one of the two
+        return train.in_updates(world.train)
     held = TRAINING_PROBLEMS.get(problems.train, 7500) - problems.validation
     return train.in_updates(min(held, problems.train_limit or held))
+
+
+def calibrating(size: Size) -> int:
+    """Runs of a pair that are trained to calibrate d and stand in no table."""
+    return int(size.threshold.calibrate is not None and "gkd" not in size.methods)
 
 
 def trained_rows(size: Size) -> dict[str, int]:
@@ -63,6 +72,19 @@ def trained_rows(size: Size) -> dict[str, int]:
         for values in others:
             rows[method] *= len(values)
     return rows
+
+
+def sampling_with_teacher(size: Size) -> list[str]:
+    """Methods whose responses the teacher reads along, or samples; of a folder with code of its own, by its text."""
+    folders = _folders(tuple(size.methods_path))
+
+    def asks(method: str, overrides: dict[str, Any]) -> bool:
+        settings = folders[method].declares.settings
+        mix = overrides.get("teacher_mix", settings["teacher_mix"].default if "teacher_mix" in settings else 0.0)
+        path = folders[method].path / "method.py"
+        return bool(mix) or any(class_constant(path, name) for name in ("reads_budget", "teacher_mix"))
+
+    return [method for method, overrides in size.methods.items() if asks(method, overrides)]
 
 
 def meetings(size: Size, pair: str) -> int:
@@ -109,10 +131,13 @@ def _measured(size: Size, name: str, by: Clock) -> dict[str, float | None]:
 
 def _training_s(size: Size, name: str, models: tuple[Facts, Facts], prompt: Prompts, by: Clock) -> float | None:
     """Seconds of cards, not of waiting, that all trained rows of a pair take; None where one is not known."""
-    train, rows, seen = counted(size, name), trained_rows(size), _measured(size, name, by)
+    train, seeds, seen = counted(size, name), len(size.seeds_of(name)), _measured(size, name, by)
+    runs = {method: rows * seeds for method, rows in trained_rows(size).items()}
+    if calibrating(size):
+        runs["gkd"] = 1
     total = 0.0
-    for method, count in rows.items():
-        update = seen[method]
+    for method, count in runs.items():
+        update = seen.get(method)
         if update is not None:
             one: float | None = update * train.steps
         else:
@@ -120,7 +145,7 @@ def _training_s(size: Size, name: str, models: tuple[Facts, Facts], prompt: Prom
         if one is None:
             return None
         total += count * one
-    return total * len(size.seeds_of(name)) * train.processes
+    return total * train.processes
 
 
 def _formula_s(
@@ -172,6 +197,8 @@ def measured_update_s(
             continue
         record, cost = done
         used, inputs = record.get("train"), record.get("inputs")
+        if record.get("method") != method:  # of a pair whose name begins like this run's
+            continue
         like = isinstance(used, dict) and all(used.get(key) == getattr(train, key) for key in ALIKE)
         if like and isinstance(inputs, dict) and all(inputs.get(k) == v for k, v in models.items() if v):
             found.append(cost["wall_s"] / max(1, cost["steps"]))

@@ -54,6 +54,14 @@ BAD = [
     (put("threshold", value={"d": float("nan")}), "'threshold.d' is nan"),
     (put("threshold", value={"calibrate": 1.5}), "'threshold.calibrate' is 1.5"),
     (put("threshold", value={}), "exactly one of 'd' and 'calibrate'"),
+    (
+        put("judges", value={"j": {"local": {"model": "micro.techer"}, "prompts": 3}}),
+        "judges.j.local.model is 'micro.techer'; did you mean 'teacher'",
+    ),
+    (
+        put("judges", value={"j": {"local": {"model": "./nothere"}, "prompts": 3}}),
+        "judge 'j': there is no model folder './nothere'",
+    ),
     (put("threshold", value={"d": 0.2, "reading": "median"}), "'threshold.reading' is 'median'"),
     (put("seeds", value=[]), "'seeds' is []"),
     (put("seeds", value=[1, 1]), "but seeds must differ"),

@@ -115,7 +115,7 @@ def test_clocks_and_machines_may_differ(made: Path, tmp_path: Path, name: str) -
 
 
 @pytest.mark.parametrize(
-    "record", [scored_by("evaluation/trace.py"), "{}", "no record"], ids=["another", "unnamed", "damaged"]
+    "record", [scored_by("evaluation/trace.py"), "{}", "[]", "no record"], ids=["another", "unnamed", "list", "damaged"]
 )
 def test_scores_of_another_scorer_are_left_to_be_made_again(made: Path, tmp_path: Path, record: str) -> None:
     here, other, kept = tmp_path / "here", tmp_path / "other", f"{EVALUATION}/scores.parquet"

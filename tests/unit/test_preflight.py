@@ -132,7 +132,7 @@ def test_a_folder_is_read(tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
     found = facts(ModelSource(pretrained=str(tmp_path)))
     assert found.config is not None
-    assert found.parameters == sum(p.numel() for p in model.parameters())
+    assert found.config.parameters() == sum(p.numel() for p in model.parameters())
     assert (found.source, found.template, found.trouble) == ("folder", True, "")
     assert found.stops == (0, 1)  # the tokenizer's end and the config's
     assert found.vocabulary == Vocabulary({"a": 0}, frozenset())

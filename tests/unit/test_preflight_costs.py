@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from functools import reduce
 from pathlib import Path
@@ -16,8 +15,7 @@ import study.preflight.costs
 import study.preflight.facts
 import study.preflight.hours
 from sources.architectures import published
-from study.config import ROOT, ModelSource, Size, load_size
-from study.plan import make_plan
+from study.config import ROOT, Size, load_size
 from study.precision import slow_bfloat16
 from study.preflight import __main__ as preflight
 from study.preflight.costs import HERE, Known, cost_findings, find_device
@@ -33,7 +31,7 @@ from study.preflight.estimates import (
     update_s,
 )
 from study.preflight.facts import facts
-from study.preflight.hours import Clock, clock, counted, measured_update_s, meetings, pair_hours, told, trained_rows
+from study.preflight.hours import Clock
 from study.preflight.pair_checks import Finding, Prompts
 from training.chunks import LEAST_ROWS, TILE
 from training.errors import UserError
@@ -117,32 +115,6 @@ def test_time_grows_with_what_is_asked() -> None:
     assert decoding_s(teacher, 4096, card, 2) > decoding_s(teacher, 1, card, 2)
 
 
-def test_rows_and_updates_are_counted() -> None:
-    size = load_size("paper")
-    assert trained_rows(size) == {"gkd": 1, "minillm": 1, "soft_lagrangian": 4, "cmdp": 1, "grpo": 1}
-    assert counted(size, "qwen").steps == round(20 * (7473 - 200) / 8)
-    problems = {"train": "svamp", "validation": 50, "tests": {"svamp": None}}
-    size = changed("paper", {"pairs.qwen.data.problems": problems})
-    assert counted(size, "qwen").steps == round(20 * 750 / 8)
-    assert meetings(size, "qwen") == 3 * 28 + 2 * 3 * 8 + 1 + 1  # rows by seed, references with all, both, control
-
-
-def test_measured_seconds_take_the_place_of_stated_ones(tmp_path: Path) -> None:
-    train, pair = settings(), load_size("paper").pairs["qwen"]
-    inputs = {"student": QWEN, "teacher": TEACHER, "data": "qwen-0"}
-    for number, seconds in enumerate((10.0, 30.0)):
-        run = tmp_path / f"qwen-gkd-s{number}"
-        run.mkdir()
-        (run / "run.json").write_text(json.dumps({"status": "ok", "train": train.model_dump(), "inputs": inputs}))
-        (run / "cost.json").write_text(json.dumps({"wall_s": seconds, "steps": 10}))
-    assert measured_update_s("qwen", pair, "gkd", train, tmp_path) == 2.0
-    assert measured_update_s("qwen", pair, "grpo", train, tmp_path) is None
-    for other in ({"max_new_tokens": 9}, {"gradient_checkpointing": False}, {"teacher_dtype": "int8"}):
-        assert measured_update_s("qwen", pair, "gkd", settings(**other), tmp_path) is None
-    larger = pair.model_copy(update={"student": ModelSource(pretrained="Qwen/Qwen2.5-Math-72B")})
-    assert measured_update_s("qwen", larger, "gkd", train, tmp_path) is None
-
-
 @pytest.mark.parametrize(
     ("said", "like"),
     [("NVIDIA H100 80GB HBM3, 81559", "h100_80gb"), ("NVIDIA A100-SXM4-80GB, 81920", "a100_80gb"),
@@ -169,44 +141,6 @@ def test_a_card_too_small_is_refused() -> None:
     assert all("stated, not measured" in f.found for f in large if f.what == "throughput")
     with pytest.raises(UserError, match=r"no device 'h100'.*did you mean"):
         find_device("h100", size)
-
-
-def test_a_damaged_record_is_said(tmp_path: Path) -> None:
-    run = tmp_path / "qwen-gkd-s0"
-    run.mkdir()
-    (run / "run.json").write_text("{")
-    with pytest.raises(UserError, match=r"run\.json is no valid JSON.*train the run again"):
-        measured_update_s("qwen", load_size("paper").pairs["qwen"], "gkd", settings(), tmp_path)
-
-
-def test_seconds_of_this_machine_are_not_another_cards(monkeypatch: pytest.MonkeyPatch) -> None:
-    size = load_size("single_gpu")
-    monkeypatch.setattr(study.preflight.hours, "measured_update_s", lambda *_: 1e6)
-    by = {here: Clock(DEVICES["l4"], here) for here in (True, False)}
-    (pair,) = known(size).values()
-    here, named = (pair_hours(size, "qwen", pair[:2], GUESS, by[at])["train"] for at in (True, False))
-    assert here > 100 * named
-    assert "measured for 5 of 5 methods" in told(size, "qwen", pair[:2], GUESS, by[True])
-    assert told(size, "qwen", pair[:2], GUESS, by[False]).startswith("stated, not measured")
-    assert find_device("l4", size)[1] != HERE
-
-
-def test_a_cpu_has_the_hours_of_make_plan(capsys: pytest.CaptureFixture[str]) -> None:
-    size = load_size("micro")
-    device, origin = find_device(None, size)
-    by = clock("micro", device, origin == HERE)
-    plan, pair = make_plan("micro"), known(size)["micro"]
-    own = {run.id for run in plan.chosen()}
-    jobs = {"model": len(plan.models), "train": sum(bool(run.params) for run in plan.chosen())}
-    jobs |= {"generate": len(own), "score": len(own)}
-    expected = {rule: count * by.timed[rule] / 3600 for rule, count in jobs.items()}
-    assert pair_hours(size, "micro", pair[:2], GUESS, Clock(device, here=False, timed=by.timed)) == pytest.approx(
-        expected
-    )
-    assert clock("pairs", device, here=True).timed == by.timed
-    assert clock("micro", DEVICES["l4"], here=True).timed == {}
-    preflight.main(["--size", "micro"])
-    assert "of waiting on" in capsys.readouterr().out
 
 
 def test_an_evaluation_and_a_long_prompt_are_reckoned() -> None:
@@ -263,8 +197,8 @@ def test_room_is_looked_for_where_results_lie(tmp_path: Path, monkeypatch: pytes
     (disk,) = [finding for finding in costs(size, "l4") if finding.what == "disk"]
     assert (before.level, disk.level) == ("refused", "ok")
     student = facts(size.pairs["qwen"].student)
-    assert student.parameters is not None
-    each = 3 * 14 * student.parameters / 1e9  # in bfloat16: weights, their float32 copy and two moments
+    assert student.config is not None
+    each = 3 * 14 * student.config.parameters() / 1e9  # in bfloat16: weights, their float32 copy and two moments
     assert f"and up to {each:.1f} GB for every further run at a time; 9,000 GB free here" in disk.found
 
 

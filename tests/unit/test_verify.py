@@ -100,6 +100,10 @@ def test_equal_trees_do_not_differ_whatever_their_clocks_say(trees: tuple[Path, 
             "run r-s0: curves.jsonl: step 2: reward [1] 1.0 against 0.0",
         ),
         (
+            lambda run: replaced(run / "curves.jsonl", "[0.0, 1.0]", "[NaN, 1.0]"),
+            "run r-s0: curves.jsonl: step 2: reward [0] 0.0 against 'NaN'",
+        ),
+        (
             lambda run: save_file(
                 {"a": np.zeros(3, "float32"), "b": np.full(2, 1.5, "float32")}, run / "policy" / "model.safetensors"
             ),
