@@ -29,7 +29,7 @@ from evaluation.pairwise import win_rate_gap
 from evaluation.paper_numbers import is_papers
 from evaluation.paper_numbers import load as paper_numbers
 from evaluation.significance import ALPHA, holm
-from evaluation.statistics import Array, Estimate, bounded_interval, mean_interval, p_value, seed_interval
+from evaluation.statistics import Array, Estimate, bounded_interval, p_value, seed_interval
 from training.errors import UserError
 from training.schema import Strict, parse
 from training.yaml_files import read_yaml
@@ -50,7 +50,6 @@ class Claim(Strict):
     method: str = "cmdp"
     against: list[str] = []
     metric: Literal["fac", "cs", "kl", "win", "rwr"] = "fac"
-    sign: Literal[-1, 1] = 1
     margin: float = 0.0
     range: tuple[float, float] | None = None
     value: float | None = None
@@ -63,6 +62,8 @@ class Claim(Strict):
         needed = NEEDED.get(self.kind)
         if needed and getattr(self, needed) in (None, []):
             raise ValueError(f"claim '{self.id}' of kind '{self.kind}' needs the key '{needed}'")
+        if (self.kind, self.metric) == ("difference", "kl"):
+            raise ValueError(f"claim '{self.id}': a difference is of a rate, where more is better; KL is a 'level'")
         return self
 
 
@@ -81,9 +82,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class _Comparison:
-    """A difference as printed; in the stated direction, where positive speaks for the claim, its mean and its interval.
+    """A difference as printed; with the margin added, so that positive speaks for the claim, its mean and its interval.
 
-    `p` is of the hypothesis that it is 0 in that direction, the margin counted.
+    `p` is of the hypothesis that it is 0, the margin counted.
     """
 
     estimate: Estimate
@@ -167,11 +168,9 @@ def _difference(claim: Claim, size: Collected, row: Row, rivals: list[Row], test
 
 
 def _comparison(claim: Claim, values: Array, where: str) -> _Comparison:
-    unit = 1.0 if claim.metric == "kl" else 100.0
-    printed = mean_interval(values) if claim.metric == "kl" else bounded_interval(values).scaled(unit)
-    low, high = sorted(claim.sign * end + claim.margin for end in (printed.low, printed.high))
-    p = p_value(claim.sign * values + claim.margin / unit)
-    return _Comparison(printed, claim.sign * printed.mean + claim.margin, low, high, p, where)
+    printed = bounded_interval(values).scaled(100.0)
+    mean, low, high = (end + claim.margin for end in (printed.mean, printed.low, printed.high))
+    return _Comparison(printed, mean, low, high, p_value(values + claim.margin / 100.0), where)
 
 
 def _values(claim: Claim, size: Collected, row: Row, other: Row, test: Test) -> Array | None:

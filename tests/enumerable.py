@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +21,12 @@ from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput
 
 from training.batch import Batch
 from training.divergence import with_floor
+from training.folders import find_folders
 from training.method import Method
 from training.rollout import Rollouts
 
 Response = tuple[int, ...]
+FOLDERS = find_folders()
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,10 @@ class Space:
         prompt = torch.full((len(responses), 1), question)
         mask = torch.arange(self.horizon) < lengths[:, None]
         return Rollouts(prompt, torch.ones_like(prompt), ids, mask, torch.ones(len(responses), dtype=torch.bool))
+
+
+EQUAL = Space(tokens=2, horizon=3)
+UNEVEN = Space(tokens=3, horizon=3, eos=0)  # responses of one to three tokens
 
 
 class _Config(PretrainedConfig):
@@ -118,6 +125,17 @@ def policy(space: Space, seed: int, scale: float = 1.0) -> Tabular:
     size = (space.questions, space.states, space.tokens)
     table = scale * torch.sin(seed + (1.7 + 0.3 * seed) * torch.arange(math.prod(size), dtype=torch.float64))
     return Tabular(space, table.view(size))
+
+
+def pair(space: Space) -> tuple[Tabular, Tabular]:
+    """Student and teacher."""
+    return policy(space, 1), policy(space, 2, 0.7)
+
+
+def make(name: str, threshold: float | None = None, **settings: Any) -> Method:
+    """A method of the repository with these settings."""
+    folder = FOLDERS[name]
+    return folder.load()(folder.grid(settings, "test")[0], threshold)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ def response_costs(kl: Tensor, mask: Tensor) -> dict[str, Tensor]:
     kept = torch.where(mask, kl, 0.0)
     total = kept.sum(1)
     counts = mask.long().cumsum(1).clamp(min=1)
-    running = torch.where(mask, kept.cumsum(1) / counts, 0.0)
+    running = kept.cumsum(1) / counts  # past the end it stays as it was
     prefix = running.amax(1) if kl.shape[1] else total
     return {"mean": total / mask.sum(1).clamp(min=1), "sum": total, "prefix": prefix}
 

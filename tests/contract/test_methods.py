@@ -45,10 +45,11 @@ def usual() -> Rollouts:
 
 def loss_and_gradient(
     folder: Folder, rolled: Rollouts, rows: torch.Tensor | None = None, **more: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Loss, gradient, and the statistics in the order of their names."""
     student = tiny.llama(1)
-    loss, _ = make(folder).loss(make_batch(folder, student, rolled, rows, **more))
-    return loss.detach(), tiny.gradients(student, loss)
+    loss, statistics = make(folder).loss(make_batch(folder, student, rolled, rows, **more))
+    return loss.detach(), tiny.gradients(student, loss), torch.tensor([statistics[name] for name in sorted(statistics)])
 
 
 def close(a: torch.Tensor, b: torch.Tensor) -> bool:
@@ -57,7 +58,7 @@ def close(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 
 def expect_same(folder: Folder, what: str, found: tuple[torch.Tensor, ...], expected: tuple[torch.Tensor, ...]) -> None:
-    for name, a, b in zip(("loss", "gradient"), found, expected, strict=True):
+    for name, a, b in zip(("loss", "gradient", "statistics"), found, expected, strict=True):
         assert close(a, b), (
             f"{folder.path / 'method.py'}: the {name} changes with {what} (by up to {(a - b).abs().max():.2g}); "
             "use batch.mean for token means, batch.mask for sums, and couple rows of one group only"
@@ -65,7 +66,7 @@ def expect_same(folder: Folder, what: str, found: tuple[torch.Tensor, ...], expe
 
 
 def test_loss_is_a_finite_scalar_with_finite_gradient(folder: Folder) -> None:
-    loss, gradient = loss_and_gradient(folder, usual())
+    loss, gradient, _ = loss_and_gradient(folder, usual())
     assert loss.shape == (), f"{folder.path / 'method.py'}: loss(batch) must return a scalar, not {tuple(loss.shape)}"
     assert torch.isfinite(loss), (
         f"{folder.path / 'method.py'}: the loss is {loss}; an empty response must not divide by 0"

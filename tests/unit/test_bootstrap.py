@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from evaluation.bootstrap import bootstrap_interval
 from evaluation.statistics import Array, mean_interval, proportion_interval
@@ -39,6 +40,13 @@ def test_few_seeds_that_disagree_make_it_as_wide_as_their_t_interval() -> None:
     assert (two.low, two.high) == pytest.approx((0.5 - 12.706 / 2, 0.5 + 12.706 / 2), rel=0.02)
     rates = (np.random.default_rng(3).random((2, 4, 2)) < 0.9).astype(np.float64)
     assert bootstrap_interval([rates], within=(0.0, 1.0)).high == 1.0
+
+
+def test_both_ends_of_skewed_draws_are_stretched_by_t_over_z() -> None:
+    """One seed of seven at 1: six are drawn, and the 0.975-quantile of their mean is 3/6, stretched around 1/7."""
+    y = np.tile(np.eye(7)[6][:, None, None], (1, 50, 2))
+    stretch = stats.t.ppf(0.975, 6) / stats.norm.ppf(0.975)
+    assert bootstrap_interval([y]).high == pytest.approx(1 / 7 + stretch * (0.5 - 1 / 7))
 
 
 def test_a_function_of_means_gets_an_interval_and_the_same_one_twice() -> None:

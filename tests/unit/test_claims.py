@@ -33,6 +33,12 @@ def _set(scores: pd.DataFrame, method: str, metric: str, value: float) -> None:
     scores.loc[scores["run"].str.contains(f"-{method}-") & (scores["metric"] == metric), "value"] = value
 
 
+def _all_beyond(scores: pd.DataFrame) -> None:
+    """Every response of the soft Lagrangian is beyond d, none of CMDP's."""
+    _set(scores, "soft_lagrangian", "kl_mean", 0.9)
+    _set(scores, "cmdp", "kl_mean", 0.01)
+
+
 def _claim(name: str) -> Claim:
     return next(claim for claim in load() if claim.id == name)
 
@@ -48,17 +54,13 @@ def test_every_claim_of_the_paper_is_stated() -> None:
 
 
 def test_a_claim_needs_every_comparison(tmp_path: Path) -> None:
-    def all_beyond(scores: pd.DataFrame) -> None:
-        _set(scores, "soft_lagrangian", "kl_mean", 0.9)
-        _set(scores, "cmdp", "kl_mean", 0.01)
-
-    found = _decide("C1", _size(tmp_path / "a", all_beyond))
+    found = _decide("C1", _size(tmp_path / "a", _all_beyond))
     assert found.verdict == "supported"
     assert found.number is not None
     assert found.number.mean == pytest.approx(100.0)
 
     def one_equal(scores: pd.DataFrame) -> None:
-        all_beyond(scores)
+        _all_beyond(scores)
         equal = scores["run"].str.contains("l0.1-") & (scores["metric"] == "kl_mean")
         scores.loc[equal, "value"] = 0.01
 
@@ -222,11 +224,7 @@ def test_a_failed_run_is_not_a_verdict(tmp_path: Path) -> None:
 
 
 def test_a_claim_about_all_rows_is_not_supported_by_those_that_are_left(tmp_path: Path) -> None:
-    def beyond(scores: pd.DataFrame) -> None:
-        _set(scores, "soft_lagrangian", "kl_mean", 0.9)
-        _set(scores, "cmdp", "kl_mean", 0.01)
-
-    _size(tmp_path, beyond)
+    _size(tmp_path, _all_beyond)
     content = json.loads((tmp_path / "runs.json").read_text(encoding="utf-8"))
     gone = [run for run in content["runs"] if run["setting"] == "λ=1"]
     for run in gone:
@@ -294,3 +292,7 @@ def test_a_malformed_file_is_one_sentence(tmp_path: Path) -> None:
         load(tmp_path / "claims.yaml")
     with pytest.raises(UserError, match="cannot be read"):
         load(tmp_path / "absent.yaml")
+    of_kl = "- {id: C1, claim: x, source: y, kind: difference, against: [gkd], metric: kl}"
+    (tmp_path / "claims.yaml").write_text(of_kl)
+    with pytest.raises(UserError, match="a difference is of a rate"):
+        load(tmp_path / "claims.yaml")

@@ -14,26 +14,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.enumerable import Response, Space, Tabular, exact, expected_gradient, gradient, policy
-from training.folders import find_folders
+from tests.enumerable import EQUAL, UNEVEN, Response, Space, Tabular, exact, expected_gradient, gradient, make, pair
 from training.method import Method
 from training.rollout import generate
 
-FOLDERS = find_folders()
-EQUAL = Space(tokens=2, horizon=3)
-UNEVEN = Space(tokens=3, horizon=3, eos=0)  # responses of one to three tokens
 EXACT = {"rtol": 1e-9, "atol": 1e-12}
 DROPPED = {EQUAL: (0.971, 0.801), UNEVEN: (0.977, 0.851)}  # GKD's bias
-
-
-def make(name: str, threshold: float | None = None, **settings: Any) -> Method:
-    folder = FOLDERS[name]
-    return folder.load()(folder.grid(settings, "test")[0], threshold)
-
-
-def pair(space: Space) -> tuple[Any, Any]:
-    """Student and teacher."""
-    return policy(space, 1), policy(space, 2, 0.7)
 
 
 def one_of_three(response: Response) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from typing import Any
 
 import pytest
 import torch
@@ -13,27 +12,24 @@ from torch import Tensor
 
 from study.plan import make_plan
 from tests import tiny
-from tests.enumerable import Response, Space, Tabular, exact, expected_gradient, gradient, policy
+from tests.enumerable import (
+    EQUAL,
+    FOLDERS,
+    UNEVEN,
+    Response,
+    Space,
+    Tabular,
+    exact,
+    expected_gradient,
+    gradient,
+    make,
+    pair,
+)
 from tests.unit.test_loop import PROBLEMS, trainer
 from training.batch import Batch
-from training.folders import find_folders
-from training.method import Method
 from training.rollout import generate
 
-FOLDERS = find_folders()
-EQUAL = Space(tokens=2, horizon=3)
-UNEVEN = Space(tokens=3, horizon=3, eos=0)
 EXACT = {"rtol": 1e-9, "atol": 1e-12}
-
-
-def make(name: str, threshold: float | None = None, **settings: Any) -> Method:
-    folder = FOLDERS[name]
-    return folder.load()(folder.grid(settings, "test")[0], threshold)
-
-
-def pair(space: Space) -> tuple[Tabular, Tabular]:
-    """Student and teacher."""
-    return policy(space, 1), policy(space, 2, 0.7)
 
 
 def test_the_size_extended_runs_every_method() -> None:

@@ -240,10 +240,13 @@ def test_a_share_outside_0_and_1_fails_the_run(share: str, value: Any) -> None:
         made.update(0)
 
 
-def test_warm_up_on_the_kl_alone() -> None:
-    warm, plain = trainer("grpo", kl_warmup=0), trainer("gkd", kl_warmup=1)
-    assert "kl" in next(plain.steps())
-    assert "kl" not in next(warm.steps())
+def test_warm_up_descends_the_kl_alone_as_gkd_does() -> None:
+    warm, gkd = trainer("grpo", kl_warmup=1), trainer("gkd")
+    warm.teacher = gkd.teacher
+    rows = warm.steps()
+    assert next(rows)["kl"] == next(gkd.steps())["divergence"]
+    assert torch.equal(weights(warm), weights(gkd))
+    assert "kl" not in next(rows)  # from then on GRPO
 
 
 @pytest.mark.parametrize(
@@ -266,6 +269,15 @@ def test_the_learning_rate_rises_over_the_warm_up(schedule: str) -> None:
         rates.append(made.scheduler.get_last_lr()[0])
         made.update(step)
     assert rates == pytest.approx([0.0, 5e-4, 1e-3])
+
+
+def test_the_first_update_of_the_warm_up_has_its_rate_of_0() -> None:
+    made = trainer("gkd", steps=4, warmup=2)
+    before = weights(made)
+    made.update(0)
+    assert torch.equal(weights(made), before)
+    made.update(1)
+    assert not torch.equal(weights(made), before)
 
 
 @pytest.mark.parametrize(

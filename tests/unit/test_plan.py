@@ -234,11 +234,13 @@ def test_a_given_threshold_is_passed_on() -> None:
 
 def test_a_calibrated_threshold_is_the_quantile_of_the_last_measurement(tmp_path: Path) -> None:
     curves = tmp_path / "curves.jsonl"
-    curves.write_text('{"reward": [1], "kl_mean": [9]}\n{"reward": [1, 0, 1], "kl_mean": [0.1, 0.3, 0.2]}\n')
-    params = Origin(calibrate=0.5, run="gkd")
+    first = '{"reward": [1], "kl_mean": [9], "kl_sum": [9]}'
+    last = '{"reward": [1, 0, 1], "kl_mean": [0.1, 0.3, 0.2], "kl_sum": [4, 8, 6]}'
+    curves.write_text(f"{first}\n{last}\n")
+    params = Origin(calibrate=0.75, reading="sum", run="gkd")
     found = threshold(params, curves)
-    assert found["d"] == pytest.approx(0.2)
-    assert "0.5-quantile of 3 responses of run gkd" in found["source"]
+    assert found["d"] == pytest.approx(7.0)
+    assert "0.75-quantile of 3 responses of run gkd" in found["source"]
     curves.write_text("")
     with pytest.raises(UserError, match="no measurement"):
         threshold(params, curves)

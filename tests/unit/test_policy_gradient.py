@@ -38,6 +38,14 @@ def test_surrogate_and_clip_by_hand() -> None:
     assert loss.tolist() == pytest.approx([-(2.4 + 2.2) / 2, 0.8])
 
 
+def test_gradient_flows_through_the_policy_alone() -> None:
+    logp, old, advantage = (torch.zeros(2, 2, requires_grad=True), torch.zeros(2, 2, requires_grad=True),
+                            torch.ones(2, requires_grad=True))  # fmt: skip
+    loss = policy_loss(logp, old, advantage, torch.ones(2, 2, dtype=torch.bool), clip=0.2).sum()
+    found = torch.autograd.grad(loss, [logp, old, advantage], allow_unused=True)
+    assert [gradient is None for gradient in found] == [False, True, True]
+
+
 def test_mean_of_an_empty_response_is_zero() -> None:
     assert mean_over_tokens(torch.full((1, 3), torch.nan), torch.zeros(1, 3, dtype=torch.bool)).item() == 0.0
 

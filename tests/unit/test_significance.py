@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from evaluation import paired
-from evaluation.claims import _all_of, _Comparison
+from evaluation.claims import _all_of, _Comparison, _comparison, load
 from evaluation.collected import Collected, Row, read
 from evaluation.pairwise import compare, net_wins, overall, win_rate_gap
 from evaluation.significance import holm, leaders, resolution, win_tests
@@ -34,6 +34,14 @@ def _row(size: Collected, method: str) -> Row:
 def test_holm_multiplies_the_smallest_by_all() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([]) == []
+
+
+def test_the_margin_is_in_points_for_the_p_value_too() -> None:
+    (claim,) = (claim for claim in load() if claim.id == "C3")
+    values = np.tile([[[-0.05], [0.0], [-0.1], [0.05]]], (1, 10, 1))
+    found = _comparison(claim, values, "")
+    assert (claim.margin, found.p) == (5.0, p_value(values + 0.05))
+    assert found.mean == pytest.approx(5.0 + 100.0 * values.mean())
 
 
 def compared(mean: float, half: float, p: float) -> _Comparison:

@@ -200,6 +200,16 @@ def test_what_few_prompts_carry_is_known_less_than_what_many_do() -> None:
     scores = np.random.default_rng(9).gamma(2.0, 0.5, (1, 100, 4))
     wide, narrow = ratio_interval(few * scores, few), ratio_interval(many * scores, many)
     assert wide.high - wide.low > 2.0 * (narrow.high - narrow.low)
+    heavy = many * np.where(np.arange(100) < 1, 200.0, 1.0)[None, :, None]  # sixty contribute, one of them most of it
+    plain = positive_interval(_linear(heavy * scores, many))
+    found = ratio_interval(heavy * scores, many)
+    assert found.high - found.mean > 3.0 * (plain.high - plain.mean)
+
+
+def _linear(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """What the interval of a ratio is the mean of, before the degrees of freedom that the prompts leave."""
+    ratio = total.sum() / count.sum()
+    return ratio + (total - ratio * count) / count.mean()
 
 
 def test_one_prompt_alone_has_no_spread_and_no_interval() -> None:
