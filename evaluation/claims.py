@@ -174,7 +174,7 @@ def _comparison(claim: Claim, values: Array, where: str) -> _Comparison:
 
 
 def _values(claim: Claim, size: Collected, row: Row, other: Row, test: Test) -> Array | None:
-    """`row` minus `other` per response, as a share or in nats."""
+    """`row` minus `other` per response, a difference of shares."""
     if claim.metric == "rwr":
         return win_rate_gap(size, row, other, test.name)
     found = paired.differences(size, row, other, test.name).get(NAMES[claim.metric])

@@ -20,6 +20,7 @@ from world.write import TESTS
 
 ROOT = Path(__file__).resolve().parent.parent
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
+ROLES = ("student", "teacher")
 
 
 def _distinct(seeds: list[int]) -> list[int]:
@@ -224,6 +225,11 @@ class Size(Strict):
                 raise UserError(f"{at}: '{unit}' stands for the size's '{other}'; write '{other}: {none}' beside it")
         return parse(TrainSettings, own, at)
 
+    def own_model(self, name: str) -> tuple[str, str] | None:
+        """Pair and role that `<pair>.student` or `<pair>.teacher` names; None of any other name."""
+        pair, _, role = name.rpartition(".")
+        return (pair, role) if pair in self.pairs and role in ROLES else None
+
     def seeds_of(self, pair: str) -> list[int]:
         """Training seeds of a pair: its own, else the size's."""
         return self.pairs[pair].seeds or self.seeds
@@ -270,10 +276,6 @@ def _check_judges(size: Size, where: str) -> None:
                 f"{where}: judges.{name}.prompts is {judge.prompts}, but only {size.evaluate.prompts} questions of "
                 "each test set are answered (evaluate.prompts); ask for fewer"
             )
-        model, roles = judge.local.model if judge.local else "", ("student", "teacher")
-        pair, _, role = model.rpartition(".")
-        if pair in size.pairs and role not in roles and not Path(model).is_dir():
-            raise UserError(f"{where}: judges.{name}.local.model is '{model}'; {nearest(role, roles)}")
 
 
 def _check_tests(size: Size, where: str) -> None:

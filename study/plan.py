@@ -19,7 +19,7 @@ from sources.rows import read_rows
 from sources.settings import ProblemData, ShadowModel
 from study.ablations import Ablated, ablate
 from study.code import code_hash, short_hash
-from study.config import ModelSource, Pair, Size, check_prompts, load_size
+from study.config import ROLES, ModelSource, Pair, Size, check_prompts, load_size
 from study.preflight.estimates import check_device
 from study.runs import Run, add_threshold, check_shown, method_runs
 from study.vocabulary import check_vocabularies
@@ -106,8 +106,8 @@ class Plan:
         local = self.size.judges[judge].local
         if local is None:
             return ""
-        pair, _, role = local.model.rpartition(".")
-        return self.pairs[pair][role] if pair in self.pairs and role in {"student", "teacher"} else local.model
+        own = self.size.own_model(local.model)
+        return self.pairs[own[0]][own[1]] if own else local.model
 
     def _describe(self, name: str, pair: Pair) -> dict[str, Any]:
         ids = self.pairs[name]
@@ -203,12 +203,22 @@ def check_inputs(plan: Plan) -> None:
                     held = len(read_rows(test.name, "test", problems.root))
                     check_prompts(plan.size, name, test.name, held, where)
     for judge in plan.size.judges:
-        model = plan.judge_model(judge)
-        if model and model.removeprefix("results/models/") not in plan.models:
-            try:
-                check_model(model)
-            except UserError as error:
-                raise UserError(f"{where}: judge '{judge}': {error}") from error
+        _check_judge(plan, judge, where)
+
+
+def _check_judge(plan: Plan, name: str, where: str) -> None:
+    """`UserError` where a local judge's model cannot be used, or is nearly the name of a pair's."""
+    model = plan.judge_model(name)
+    if not model or model.removeprefix("results/models/") in plan.models:
+        return
+    pair, _, role = model.rpartition(".")
+    if "/" not in model and (pair in plan.pairs) != (role in ROLES) and not Path(model).is_dir():  # one half is right
+        own = [f"{pair}.{role}" for pair in plan.pairs for role in ROLES]
+        raise UserError(f"{where}: judges.{name}.local.model is '{model}'; {nearest(model, own)}")
+    try:
+        check_model(model)
+    except UserError as error:
+        raise UserError(f"{where}: judge '{name}': {error}") from error
 
 
 def _add_pair(plan: Plan, name: str, pair: Pair, root: str | None) -> None:

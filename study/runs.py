@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from study.plan import Plan
 
 
+CALIBRATES = "gkd"  # the method that minimises the KL alone: its first run's costs give a calibrated d
+
+
 @dataclass(frozen=True)
 class Run:
     """One row of the study: a trained policy, a reference model or a control."""
@@ -43,12 +46,12 @@ class Run:
 def add_threshold(plan: Plan, pair: str, folders: dict[str, Folder], threshold: Threshold) -> str:
     """Register a constraint and return its id: d is given, or a quantile of the validation KLs of a pure-KL run.
 
-    That run is GKD with the pair's first seed.
+    That run has the pair's first seed.
     """
     content: dict[str, Any] = {"d": threshold.d, "calibrate": threshold.calibrate, "reading": threshold.reading}
     if threshold.calibrate is not None:
-        overrides = plan.size.methods.get("gkd", {})
-        run = method_runs(plan, pair, folders, "gkd", overrides, "threshold")[0]
+        overrides = plan.size.methods.get(CALIBRATES, {})
+        run = method_runs(plan, pair, folders, CALIBRATES, overrides, "threshold")[0]
         plan.runs.setdefault(run.id, run)
         content["run"] = run.id
     name = f"{pair}-{short_hash([content, code_hash('study/threshold.py')])}"

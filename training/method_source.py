@@ -46,9 +46,11 @@ def defines(path: Path, name: str) -> bool:
 def class_constant(path: Path, name: str) -> object:
     """What the file's class `Method` sets this name to in its body, where that is a plain constant; else None."""
     classes = (node for node in syntax_tree(path).body if isinstance(node, ast.ClassDef) and node.name == "Method")
-    lines = (node for found in classes for node in found.body if isinstance(node, ast.Assign))
-    set_here = (n for n in lines if name in {target.id for target in n.targets if isinstance(target, ast.Name)})
-    return next((node.value.value for node in set_here if isinstance(node.value, ast.Constant)), None)
+    for node in (line for found in classes for line in found.body if isinstance(line, ast.Assign | ast.AnnAssign)):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        if any(isinstance(t, ast.Name) and t.id == name for t in targets) and isinstance(node.value, ast.Constant):
+            return node.value.value
+    return None
 
 
 def _imported(tree: ast.Module) -> Iterator[tuple[int, str]]:

@@ -26,8 +26,9 @@ WHAT = (
     "grid of this ablation (and is it worth it?). Working range: the widest run of neighbouring grid points that work, "
     "with the ratio of its ends and its width in decades; nothing is interpolated, a single point has width 0, and "
     "(edge) marks a range that reaches the end of its grid and may go on beyond. A value of 0 counts for the best but "
-    "not for a range; points that lost runs are left out and end a range. Judged by the estimates over the seeds that "
-    "the others have in common; 95 % bootstrap interval of the decades over those seeds and the prompts."
+    "not for a range; points that lost runs are left out and end a range, which may go on beyond them. Judged by the "
+    "estimates over the seeds that the others have in common; 95 % bootstrap interval of the decades over those seeds "
+    "and the prompts."
 )
 
 

@@ -119,8 +119,8 @@ def _share(part: Array, of: Array) -> Estimate | None:
     found = ratio_interval(part, of)
     questions = int(of.any(axis=(0, 2)).sum())
     open_end = proportion_interval(np.zeros((1, questions, 1))).high
-    # Where there is no interval (NaN) that of the questions stands: min and max return their first argument then.
-    low, high = max(min(1.0 - open_end, found.low), 0.0), min(max(open_end, found.high), 1.0)
+    # min and max pass over a NaN that comes last: without an interval that of the questions stands.
+    low, high = max(min(found.mean, 1.0 - open_end, found.low), 0.0), min(max(found.mean, open_end, found.high), 1.0)
     return Estimate(found.mean, low, high, questions, found.samples, found.seeds).scaled(100.0)
 
 

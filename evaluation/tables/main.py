@@ -43,8 +43,8 @@ READING_COLUMNS = (
 READINGS = (
     "The same responses under every reading of the constraint: the mean KL per token, the sum over the response, "
     "and every running mean (prefix), each against the same d. Beside them greedy decoding, the share of required "
-    "reasoning steps validly shown, the share of responses with all of them, none false, and the right answer (RSR), "
-    f"responses cut at the length limit and of those without a strict answer. {REFERENCES}"
+    "reasoning steps validly shown, and the shares of responses that show all of them, none false, and are right "
+    f"(RSR), that are cut at the length limit and that have no strict answer. {REFERENCES}"
 )
 SAME = "Comparing answers by math-verify instead of by spelling changes no response (columns in the CSV)."
 OTHER = "FAC equivalent: the marked answer equals the gold one by math-verify, whatever its spelling."

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from evaluation.judge.prompt import TEMPLATE
@@ -30,13 +31,12 @@ from study.preflight.estimates import (
 from study.preflight.facts import Facts, pretrained_facts
 from study.preflight.hours import (
     Clock,
-    calibrating,
     counted,
     meetings,
     pair_hours,
     sampling_with_teacher,
     told,
-    trained_rows,
+    trained_runs,
 )
 from study.preflight.pair_checks import Finding, Prompts, folder_fault, licence
 
@@ -119,8 +119,8 @@ def _disk(size: Size, name: str, student: Facts, teacher: Facts) -> tuple[float,
     """Bytes of both models and the policies; of a run under way two checkpoints and the one that is written."""
     if student.config is None or teacher.config is None:
         return 0.0, 0.0
-    weight, rows = bytes_per(size.train_of(name).dtype), sum(trained_rows(size).values())
-    policies = rows * len(size.seeds_of(name)) + calibrating(size) + 1  # and the student before
+    weight = bytes_per(size.train_of(name).dtype)
+    policies = sum(trained_runs(size, name).values()) + 1  # and the student before
     held = weight * (student.config.parameters() * policies + teacher.config.parameters())
     return held, 3 * (weight + 12) * student.config.parameters()
 
@@ -132,6 +132,7 @@ def _memories(size: Size, name: str, known: tuple[Facts, Facts, Prompts], device
         text = "made here and small, or of an unknown architecture: not reckoned"
         yield Finding("note", name, "memory", text)
         return
+    device = replace(device, cores=min(device.cores, sum(trained_runs(size, name).values())))
     train = training_memory(student, teacher, counted(size, name), prompt.training)
     # What its largest stage grows with.
     rows = next((of for part, of in GROWS.items() if part in train), "micro_tokens")
@@ -161,15 +162,14 @@ def _judge(size: Size, name: str, known: Known, device: Device) -> Generator[Fin
     if local is None:
         yield Finding("note", name, "judge", f"{size.judges[name].model} answers elsewhere: its cost is not reckoned")
         return 0.0, 0.0
-    pair, _, role = local.model.rpartition(".")
-    own = pair in size.pairs and role in {"student", "teacher"}
+    own = size.own_model(local.model)
     fault = "" if own else folder_fault(local.model)
     if fault:
-        yield Finding("refused", name, "judge", fault)
-    if fault or (own and pair not in known):
+        yield Finding("refused", name, "model", fault)
+    if fault or (own and own[0] not in known):
         return 0.0, 0.0
-    student, teacher, _ = known[pair] if own else (None, None, None)
-    model = (teacher if role == "teacher" else student) or pretrained_facts(local.model)
+    student, teacher, _ = known[own[0]] if own else (None, None, None)
+    model = (teacher if own and own[1] == "teacher" else student) or pretrained_facts(local.model)
     yield Finding(*licence(model, name))
     if model.config is None:
         yield Finding("note", name, "judge", "size not known: neither memory nor hours are reckoned")
@@ -190,7 +190,8 @@ def _local_judge(size: Size, name: str, config: Config, prompt: int, device: Dev
     replies = met * 2 * judge.prompts  # in both orders
     parts = generation_memory(config, local.batch, length, local.dtype, prompt)
     remedy = f"a smaller judges.{name}.local.batch, a larger card, or an endpoint"
-    yield memory_finding(name, "judge", f"for {replies:,} replies", parts, device, remedy)
+    alone = replace(device, cores=min(device.cores, len(size.judges)))  # one job a judge
+    yield memory_finding(name, "judge", f"for {replies:,} replies", parts, alone, remedy)
     token_s = decoding_s(config, local.batch, device, bytes_per(local.dtype))
     return replies / local.batch * local.max_new_tokens * token_s / HOUR
 

@@ -13,6 +13,7 @@ from study.plan import CONTROLS
 from study.preflight.estimates import HOUR, Device, fine_tuning_s, generate_s, score_s, update_s
 from study.preflight.facts import Facts
 from study.preflight.pair_checks import Prompts
+from study.runs import CALIBRATES
 from training.errors import UserError, nearest
 from training.folders import find_folders
 from training.method_source import class_constant
@@ -55,11 +56,6 @@ def counted(size: Size, pair: str) -> TrainSettings:
     return train.in_updates(min(held, problems.train_limit or held))
 
 
-def calibrating(size: Size) -> int:
-    """Runs of a pair that are trained to calibrate d and stand in no table."""
-    return int(size.threshold.calibrate is not None and "gkd" not in size.methods)
-
-
 def trained_rows(size: Size) -> dict[str, int]:
     """Rows of each method, seeds not counted."""
     folders, rows = _folders(tuple(size.methods_path)), {}
@@ -74,6 +70,16 @@ def trained_rows(size: Size) -> dict[str, int]:
     return rows
 
 
+def trained_runs(size: Size, pair: str) -> dict[str, int]:
+    """Runs of a pair that are trained, by method: of its rows, and one that only calibrates d where no row does."""
+    runs = {method: rows * len(size.seeds_of(pair)) for method, rows in trained_rows(size).items()}
+    own = [overrides.get("threshold") for overrides in size.methods.values()]
+    asked = [one.get("calibrate") for given in own for one in (given if isinstance(given, list) else [given]) if one]
+    if CALIBRATES not in runs and any(share is not None for share in [size.threshold.calibrate, *asked]):
+        runs[CALIBRATES] = 1
+    return runs
+
+
 def sampling_with_teacher(size: Size) -> list[str]:
     """Methods whose responses the teacher reads along, or samples; of a folder with code of its own, by its text."""
     folders = _folders(tuple(size.methods_path))
@@ -81,8 +87,13 @@ def sampling_with_teacher(size: Size) -> list[str]:
     def asks(method: str, overrides: dict[str, Any]) -> bool:
         settings = folders[method].declares.settings
         mix = overrides.get("teacher_mix", settings["teacher_mix"].default if "teacher_mix" in settings else 0.0)
-        path = folders[method].path / "method.py"
-        return bool(mix) or any(class_constant(path, name) for name in ("reads_budget", "teacher_mix"))
+        if any(mix) if isinstance(mix, list) else mix:
+            return True
+        try:
+            path = folders[method].path / "method.py"
+            return any(class_constant(path, name) for name in ("reads_budget", "teacher_mix"))
+        except UserError:  # planning says what is wrong with the file
+            return False
 
     return [method for method, overrides in size.methods.items() if asks(method, overrides)]
 
@@ -109,7 +120,8 @@ def pair_hours(size: Size, name: str, models: tuple[Facts, Facts], prompt: Promp
 def told(size: Size, name: str, models: tuple[Facts, Facts], prompt: Prompts, by: Clock) -> str:
     """Where a pair's hours come from."""
     train, (student, teacher) = counted(size, name), models
-    measured = sum(seen is not None for seen in _measured(size, name, by).values())
+    known = _measured(size, name, by)
+    measured = sum(seen is not None for seen in known.values())
     if "train" in by.timed:
         rest = TIMED
     elif student.config and teacher.config:
@@ -120,24 +132,22 @@ def told(size: Size, name: str, models: tuple[Facts, Facts], prompt: Prompts, by
         )
     else:
         rest = "not known: no timings of this size on such a machine, nor a formula for these models"
-    return f"training measured for {measured} of {len(size.methods)} methods; rest {rest}" if measured else rest
+    return f"training measured for {measured} of {len(known)} methods; rest {rest}" if measured else rest
 
 
 def _measured(size: Size, name: str, by: Clock) -> dict[str, float | None]:
     """Seconds of an update by method, of runs on this very device."""
     train, pair = counted(size, name), size.pairs[name]
-    return {method: measured_update_s(name, pair, method, train) if by.here else None for method in size.methods}
+    methods = trained_runs(size, name)
+    return {method: measured_update_s(name, pair, method, train) if by.here else None for method in methods}
 
 
 def _training_s(size: Size, name: str, models: tuple[Facts, Facts], prompt: Prompts, by: Clock) -> float | None:
     """Seconds of cards, not of waiting, that all trained rows of a pair take; None where one is not known."""
-    train, seeds, seen = counted(size, name), len(size.seeds_of(name)), _measured(size, name, by)
-    runs = {method: rows * seeds for method, rows in trained_rows(size).items()}
-    if calibrating(size):
-        runs["gkd"] = 1
+    train, seen = counted(size, name), _measured(size, name, by)
     total = 0.0
-    for method, count in runs.items():
-        update = seen.get(method)
+    for method, count in trained_runs(size, name).items():
+        update = seen[method]
         if update is not None:
             one: float | None = update * train.steps
         else:

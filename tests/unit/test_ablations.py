@@ -22,10 +22,7 @@ from evaluation.ablations.width import _decades, _works, width
 from evaluation.collected import Collected, read
 from evaluation.statistics import Estimate
 from tests.unit.synthetic import TESTS, write_collected
-from tests.unit.test_config import write
 from training.errors import UserError
-
-__all__ = ["write"]  # the fixture
 
 LAMBDAS = (0.001, 0.01, 0.1, 1.0)
 OWN = {0.001: 0.35, 0.01: 0.2, 0.1: 0.2, 1.0: 0.1}

@@ -56,7 +56,11 @@ BAD = [
     (put("threshold", value={}), "exactly one of 'd' and 'calibrate'"),
     (
         put("judges", value={"j": {"local": {"model": "micro.techer"}, "prompts": 3}}),
-        "judges.j.local.model is 'micro.techer'; did you mean 'teacher'",
+        "judges.j.local.model is 'micro.techer'; did you mean 'micro.teacher'",
+    ),
+    (
+        put("judges", value={"j": {"local": {"model": "mirco.student"}, "prompts": 3}}),
+        "judges.j.local.model is 'mirco.student'; did you mean 'micro.student'",
     ),
     (
         put("judges", value={"j": {"local": {"model": "./nothere"}, "prompts": 3}}),

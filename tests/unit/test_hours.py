@@ -15,14 +15,15 @@ from study.preflight.costs import HERE, cost_findings, find_device
 from study.preflight.estimates import DEVICES, Device
 from study.preflight.hours import (
     Clock,
-    calibrating,
     clock,
     counted,
     measured_update_s,
     meetings,
     pair_hours,
+    sampling_with_teacher,
     told,
     trained_rows,
+    trained_runs,
 )
 from tests.unit.test_preflight_costs import GUESS, QWEN, TEACHER, changed, costs, known, settings
 from training.errors import UserError
@@ -106,25 +107,29 @@ def test_epochs_over_problems_of_the_world_are_counted_too() -> None:
     assert pair_hours(size, "micro", known(size)["micro"][:2], GUESS, Clock(DEVICES["l4"], False))["train"] > 0.0
 
 
-def test_a_run_that_only_calibrates_is_counted() -> None:
-    """Its hours are those of one seed of GKD, its policy lies on the disk."""
-    with_gkd = {"threshold": {"calibrate": 0.9}, "methods": {"gkd": {}}, "seeds": [0]}
-    size = changed("paper", {"threshold": {"calibrate": 0.9}, "methods": {"grpo": {}}, "seeds": [0]})
-    assert (calibrating(size), calibrating(changed("paper", with_gkd)), calibrating(load_size("paper"))) == (1, 0, 0)
+def test_a_run_that_only_calibrates_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the size's threshold or a row's own; its hours are those of one seed of GKD, as measured where that is so."""
+    alone: dict[str, object] = {"threshold": {"d": 0.3}, "methods": {"grpo": {}}}
+    calibrated = alone | {"threshold": {"calibrate": 0.9}}
+    own = alone | {"methods": {"grpo": {}, "cmdp": {"threshold": [{"d": 0.1}, {"calibrate": 0.9}]}}}
+    row = calibrated | {"methods": {"grpo": {}, "gkd": {}}}
+    extra = [trained_runs(changed("paper", values), "qwen").get("gkd") for values in (alone, calibrated, own, row)]
+    assert extra == [None, 1, 1, 3]
 
     def train(values: dict[str, object]) -> float:
         size = changed("paper", values)
-        return pair_hours(size, "qwen", known(size)["qwen"][:2], GUESS, Clock(DEVICES["l4"], False))["train"]
+        return pair_hours(size, "qwen", known(size)["qwen"][:2], GUESS, Clock(DEVICES["l4"], here=True))["train"]
 
-    alone = train({"threshold": {"d": 0.3}, "methods": {"grpo": {}}, "seeds": [0]})
-    assert train({"threshold": {"calibrate": 0.9}, "methods": {"grpo": {}}, "seeds": [0]}) == pytest.approx(
-        alone + train({"threshold": {"d": 0.3}, "methods": {"gkd": {}}, "seeds": [0]})
-    )
+    gkd = {"threshold": {"d": 0.3}, "methods": {"gkd": {}}}
+    assert train(calibrated) == pytest.approx(train(alone) + train(gkd) / 3)
+    monkeypatch.setattr(study.preflight.hours, "measured_update_s", lambda *_: 1.0)
+    assert train(calibrated) == pytest.approx(train(alone) * 4 / 3)
 
 
 @pytest.mark.parametrize(
     ("methods", "named"),
-    [({"gkd": {}, "minillm": {}, "cmdp": {}}, ""), ({"minillm": {"teacher_mix": 0.2}, "gkd": {}}, "minillm:"),
+    [({"gkd": {}, "minillm": {}, "cmdp": {}}, ""), ({"minillm": {"teacher_mix": [0.0, 0.2]}, "gkd": {}}, "minillm:"),
+     ({"minillm": {"teacher_mix": [0.0]}, "gkd": {}}, ""),
      ({"seqkd": {}, "sft": {}, "saute": {}}, "seqkd, saute:")],
 )  # fmt: skip
 def test_a_teacher_in_sampling_is_warned_of(methods: dict[str, object], named: str) -> None:
@@ -132,6 +137,15 @@ def test_a_teacher_in_sampling_is_warned_of(methods: dict[str, object], named: s
     found = [f for f in costs(changed("paper", {"methods": methods}), "h100_80gb") if f.what == "teacher in sampling"]
     assert [f.found.split(":")[0] + ":" for f in found] == [named] * bool(named)
     assert not [f for f in costs(changed("extended", {}), "h100_80gb") if f.what == "teacher in sampling"]
+
+
+def test_a_method_that_is_no_python_is_left_to_planning(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "method.yaml").write_text("label: Mine\nneeds: {teacher: true, threshold: false}\n")
+    size = changed("paper", {"methods": {"mine": {}}}).model_copy(update={"methods_path": [tmp_path]})
+    for text, named in (("class Method(", False), ("class Method:\n    reads_budget: bool = True\n", True)):
+        (tmp_path / "mine" / "method.py").write_text(text)
+        assert sampling_with_teacher(size) == ["mine"] * named
 
 
 def test_on_a_cpu_as_many_jobs_as_cores_share_the_memory() -> None:

@@ -18,7 +18,7 @@ from evaluation.collected import Collected, read
 from evaluation.controls import checks
 from evaluation.pairwise import compare, judge_name, opponents, overall
 from evaluation.table_files import Table, to_csv
-from evaluation.tables.judges import VERIFIER, Outcomes, agreement, judge_tables, kappa, outcomes
+from evaluation.tables.judges import VERIFIER, Outcomes, _share, agreement, judge_tables, kappa, outcomes
 from evaluation.tables.main import main_table
 from evaluation.verdicts import COLUMNS, FILE, Meeting, Verdicts, judged_samples
 from tests.unit.synthetic import TESTS, write_collected
@@ -249,3 +249,12 @@ def test_files_that_are_no_verdicts_or_do_not_fit_each_other_are_one_sentence(fo
     torn = Verdicts(frame.drop(index=0))
     with pytest.raises(UserError, match=r"judge 'exact' saw other questions of 'same' .* judge again"):
         torn.meeting("exact", "same", "a", "b")
+
+
+@pytest.mark.parametrize(("part", "low", "high"), [(0.0, 0.0, 97.5), (1.0, 2.5, 97.5), (2.0, 2.5, 100.0)])
+def test_a_share_of_one_question_is_as_open_as_one_question(part: float, low: float, high: float) -> None:
+    of = np.zeros((1, 20, 1))
+    of[0, 3] = 2.0
+    found = _share(of / 2.0 * part, of)
+    assert found is not None
+    assert (found.mean, found.low, found.high) == pytest.approx((50.0 * part, low, high))

@@ -70,6 +70,12 @@ def replaced(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new), encoding="utf-8")
 
 
+def diverged(runs: list[Path]) -> None:
+    """Curves with the same NaN, and another KL."""
+    for run, kl in zip(runs, (0.2, 0.3), strict=True):
+        (run / "curves.jsonl").write_text(f'{{"step": 2, "reward": [NaN, 1.0], "kl": {kl}}}\n', encoding="utf-8")
+
+
 def edit_scores(run: Path) -> None:
     frame = pd.read_parquet(run / "eval-1" / "scores.parquet")
     frame.assign(kl_mean=0.25).to_parquet(run / "eval-1" / "scores.parquet")
@@ -100,8 +106,8 @@ def test_equal_trees_do_not_differ_whatever_their_clocks_say(trees: tuple[Path, 
             "run r-s0: curves.jsonl: step 2: reward [1] 1.0 against 0.0",
         ),
         (
-            lambda run: replaced(run / "curves.jsonl", "[0.0, 1.0]", "[NaN, 1.0]"),
-            "run r-s0: curves.jsonl: step 2: reward [0] 0.0 against 'NaN'",
+            lambda run: diverged([run.parents[3] / "one/results/runs/r-s0", run]),
+            "run r-s0: curves.jsonl: step 2: kl 0.2 against 0.3",  # not reward, which is NaN in both
         ),
         (
             lambda run: save_file(
