@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from evaluation import paired
-from evaluation.claims import _all_of, _Comparison, _comparison, load
+from evaluation.certify import Certificate
+from evaluation.claims import _all_of, _certified, _Comparison, _comparison, _cost, _within, load
 from evaluation.collected import Collected, Row, read
 from evaluation.pairwise import compare, net_wins, overall, win_rate_gap
 from evaluation.significance import holm, leaders, resolution, win_tests
@@ -186,6 +187,43 @@ def test_rows_that_lost_runs_do_not_set_what_the_design_resolves(tmp_path: Path)
     ]
     without.runs = [run for run in whole.runs if run.method != "grpo"]
     assert resolution(lost) == resolution(without) != resolution(whole)
+
+
+@pytest.mark.parametrize(
+    ("mean", "half", "verdict"),
+    [(12.0, 1.0, "supported"), (9.0, 3.0, "undecided"), (9.0, 0.5, "contradicted"), (16.0, 0.5, "contradicted")],
+)
+def test_a_range_is_missed_where_the_whole_interval_lies_outside(mean: float, half: float, verdict: str) -> None:
+    inside = compared(12.0, 1.0, 0.5)
+    assert _within((10.0, 15.0), [inside, compared(mean, half, 0.5)]).verdict == verdict
+
+
+def test_one_test_set_that_fails_outweighs_one_that_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    size = read(write_collected(tmp_path, seeds=1, prompts=20, steps=2))
+    tests, row = size.pairs["world"].tests, _row(size, "cmdp")
+    for words, verdict in (
+        (("holds", "holds", "holds"), "supported"),
+        (("holds", "undecided", "holds"), "undecided"),
+        (("undecided", "holds", "fails"), "contradicted"),
+    ):
+        given = iter([Certificate(0.5, 0.9, word, None) for word in words])
+        monkeypatch.setattr("evaluation.claims.certify", lambda _, given=given: next(given))
+        assert _certified(size, row, tests).verdict == verdict
+
+
+def test_a_saving_that_its_seeds_leave_open_is_not_supported(tmp_path: Path) -> None:
+    """50, 10 and 5 % of GRPO's operations: 22 on average, the interval over three seeds holds 0."""
+    folder = write_collected(tmp_path, seeds=3, prompts=4, steps=2)
+    costs = pd.read_parquet(folder / "costs.parquet").set_index("run")
+    for seed, share in enumerate((0.5, 0.9, 0.95)):
+        costs.loc[f"world-cmdp-{seed}", "flops"] = share * costs.loc[f"world-grpo-{seed}", "flops"]
+    costs.reset_index().to_parquet(folder / "costs.parquet", index=False)
+    size = read(folder)
+    found = _cost(size, _row(size, "cmdp"), [_row(size, "grpo")])
+    assert found.number is not None
+    assert (found.verdict, found.number.mean) == ("undecided", pytest.approx(65.0 / 3.0))
 
 
 def test_the_resolution_names_each_measure_with_a_positive_range(size: Collected) -> None:
