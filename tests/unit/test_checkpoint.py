@@ -1,13 +1,15 @@
-"""Checkpoints and the disk: one that was gone on from lets go of its file, one that stays stops nothing."""
+"""Checkpoints: random states go on; one that was gone on from lets go of its file, one that stays stops nothing."""
 
 from __future__ import annotations
 
 import errno
 import os
+import random
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -36,6 +38,22 @@ def test_a_run_that_goes_on_holds_nothing_of_its_checkpoint(tmp_path: Path) -> N
     assert taken["kept"].tolist() == [0.0, 1.0, 2.0]
     for key, value in made.optimizer.tensors().items():
         torch.testing.assert_close(other.optimizer.tensors()[key], value, rtol=0, atol=0)
+
+
+def test_the_random_states_of_all_libraries_go_on_where_they_were(tmp_path: Path) -> None:
+    """A method may draw from any of them."""
+    made = trainer("cmdp")
+
+    def drawn() -> list[float]:
+        return [random.random(), float(np.random.standard_normal()), float(torch.rand(1))]
+
+    drawn()
+    kept = checkpoint.Checkpoints(tmp_path, {}, ())
+    kept.save(1, *snapshot(made))
+    expected, saved = drawn(), kept.newest()
+    assert saved is not None
+    restore(made, saved)
+    assert drawn() == expected
 
 
 def test_a_checkpoint_that_cannot_be_removed_stops_nothing(

@@ -58,6 +58,24 @@ def test_each_bound_of_the_regime_is_held(row: str, bound: str, value: Any, verd
     assert found.verdict == verdict
 
 
+def test_the_teacher_is_judged_greedily_and_gkd_in_the_pairs_reading(folder: Path, tmp_path: Path) -> None:
+    """Sampled, the teacher is always wrong here; GKD's mean KL is within d, the sum is not."""
+    changed = shutil.copytree(folder, tmp_path / "changed")
+    scores = pd.read_parquet(changed / "scores.parquet")
+    for run, metric, value in (("teacher", "correct", 0.0), ("gkd", "kl_mean", 0.1), ("gkd", "kl_sum", 2.0)):
+        at = scores["run"].str.contains(f"-{run}-") & (scores["metric"] == metric) & (scores["decoding"] == "sampled")
+        scores.loc[at, "value"] = value
+    scores.to_parquet(changed / "scores.parquet", index=False)
+    size = read(changed)
+
+    def verdicts(reading: str) -> dict[str, str]:
+        size.pairs["world"] = size.pairs["world"].model_copy(update={"reading": reading})
+        return {check.name.split()[0]: check.verdict for check in checks(size, "world")[:4]}
+
+    assert (verdicts("mean")["Teacher,"], verdicts("mean")["GKD"]) == ("ok", "ok")
+    assert verdicts("sum")["GKD"] == "out of range"
+
+
 def test_a_harder_test_set_is_a_condition_only_where_the_pair_names_one(folder: Path, tmp_path: Path) -> None:
     def verdicts(harder: str | None) -> dict[str, str]:
         changed = shutil.copytree(folder, tmp_path / str(harder))
