@@ -16,6 +16,7 @@ import pandas as pd
 from evaluation import measures
 from evaluation.collected import Collected, Row
 from evaluation.paired import Difference
+from evaluation.pairwise import meetings
 from evaluation.significance import resolved_sentence
 from evaluation.statistics import Array, Estimate, positive_interval, proportion_interval
 
@@ -74,14 +75,12 @@ def steps_resolution(size: Collected) -> str:
         if common is None:
             continue
         for one, other in pairwise(row for row in size.rows(pair, "method") if row.complete):
-            runs = {run.seed: run.run for run in other.runs}
-            paired = [(run.run, runs[run.seed]) for run in one.runs if run.seed in runs]
-            blocks = [[monitored(size, run, common.steps) for run in two] for two in paired]
-            both = [(a, b) for a, b in blocks if not (a.empty or b.empty)]
+            blocks = [[monitored(size, run.run, common.steps) for run in two] for _, *two in meetings(one, other)]
+            both = [two for two in blocks if not any(block.empty for block in two)]
             for name, column, rate in (("reward", "reward", True), ("KL", "kl_mean", False)):
                 if both:
-                    apart = np.stack([a[column].to_numpy() - b[column].to_numpy() for a, b in both])[:, :, None]
-                    found.setdefault(name, []).append(Difference(apart, rate).resolved())
+                    mine, theirs = (_stacked(list(side), column) for side in zip(*both, strict=True))
+                    found.setdefault(name, []).append(Difference(mine - theirs, rate).resolved())
     return resolved_sentence(found)
 
 

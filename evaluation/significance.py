@@ -12,7 +12,7 @@ from statsmodels.stats.multitest import multipletests
 
 from evaluation import paired
 from evaluation.collected import Collected, Row
-from evaluation.pairwise import net_wins, overall
+from evaluation.pairwise import meetings, net_wins, overall
 from evaluation.statistics import POWER, p_value, smallest_resolved
 
 ALPHA = 0.05
@@ -88,8 +88,7 @@ def cost_resolution(size: Collected) -> str:
     for pair in size.pairs:
         rows = [row for row in size.rows(pair, "method") if row.complete]
         for one, other in pairwise(rows):
-            runs = {run.seed: run.run for run in other.finished}
-            both = [(run.run, runs[run.seed]) for run in one.finished if run.seed in runs]
+            both = [(mine.run, theirs.run) for _, mine, theirs in meetings(one, other)]
             for name, key in (("operations", "flops"), ("wall time", "wall_s")):
                 saved = [1.0 - costs[key].get(a, np.nan) / costs[key].get(b, np.nan) for a, b in both]
                 if len(saved) > 1 and np.isfinite(saved).all():

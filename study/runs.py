@@ -80,7 +80,7 @@ def method_runs(
         for settings, rate in product(folder.grid(own, where), _rates(plan.size, pair, overrides, where, method)):
             _check_reading(settings, threshold, method, where)
             usual = {name: setting.default for name, setting in folder.declares.settings.items()}
-            varied = [name for name in usual if len(_values(own.get(name))) > 1 or settings[name] != usual[name]]
+            varied = [name for name in usual if len(values_of(own.get(name))) > 1 or settings[name] != usual[name]]
             shown = [folder.describe(settings, varied), _difference(threshold, plan.size.threshold)]
             shown += [f"lr={rate:g}"] if isinstance(overrides.get("lr"), list) else []
             setting = ", ".join(text for text in shown if text)
@@ -123,7 +123,8 @@ def _check_reading(settings: dict[str, Any], threshold: Threshold, method: str, 
         )
 
 
-def _values(given: Any) -> list[Any]:
+def values_of(given: Any) -> list[Any]:
+    """The values of a key that may hold one or a list of them."""
     return given if isinstance(given, list) else [given]
 
 
@@ -141,12 +142,12 @@ def _own_thresholds(size: Size, folder: Folder, overrides: dict[str, Any], where
     if not folder.declares.needs.threshold:
         raise UserError(f"{where}: method '{folder.name}' uses no threshold; take its key 'threshold' out")
     at, usual = f"{where}: 'threshold' of method '{folder.name}'", {"reading": size.threshold.reading}
-    values = [{**usual, **value} if isinstance(value, dict) else value for value in _values(overrides["threshold"])]
+    values = [{**usual, **value} if isinstance(value, dict) else value for value in values_of(overrides["threshold"])]
     return [parse(Threshold, value, at) for value in values]
 
 
 def _rates(size: Size, pair: str, overrides: dict[str, Any], where: str, method: str) -> list[float]:
-    return [_rate(rate, where, method) for rate in _values(overrides.get("lr", size.train_of(pair).lr))]
+    return [_rate(rate, where, method) for rate in values_of(overrides.get("lr", size.train_of(pair).lr))]
 
 
 def _rate(lr: Any, where: str, method: str) -> float:

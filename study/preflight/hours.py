@@ -13,7 +13,7 @@ from study.plan import CONTROLS
 from study.preflight.estimates import HOUR, Device, fine_tuning_s, generate_s, score_s, update_s
 from study.preflight.facts import Facts
 from study.preflight.pair_checks import Prompts
-from study.runs import CALIBRATES
+from study.runs import CALIBRATES, values_of
 from training.errors import UserError, nearest
 from training.folders import find_folders
 from training.method_source import class_constant
@@ -73,8 +73,8 @@ def trained_rows(size: Size) -> dict[str, int]:
 def trained_runs(size: Size, pair: str) -> dict[str, int]:
     """Runs of a pair that are trained, by method: of its rows, and one that only calibrates d where no row does."""
     runs = {method: rows * len(size.seeds_of(pair)) for method, rows in trained_rows(size).items()}
-    own = [overrides.get("threshold") for overrides in size.methods.values()]
-    asked = [one.get("calibrate") for given in own for one in (given if isinstance(given, list) else [given]) if one]
+    own = [one for overrides in size.methods.values() for one in values_of(overrides.get("threshold"))]
+    asked = [one.get("calibrate") for one in own if isinstance(one, dict)]  # planning refuses what is none
     if CALIBRATES not in runs and any(share is not None for share in [size.threshold.calibrate, *asked]):
         runs[CALIBRATES] = 1
     return runs
@@ -87,7 +87,7 @@ def sampling_with_teacher(size: Size) -> list[str]:
     def asks(method: str, overrides: dict[str, Any]) -> bool:
         settings = folders[method].declares.settings
         mix = overrides.get("teacher_mix", settings["teacher_mix"].default if "teacher_mix" in settings else 0.0)
-        if any(mix) if isinstance(mix, list) else mix:
+        if any(values_of(mix)):
             return True
         try:
             path = folders[method].path / "method.py"

@@ -115,6 +115,8 @@ def test_a_run_that_only_calibrates_is_counted(monkeypatch: pytest.MonkeyPatch) 
     row = calibrated | {"methods": {"grpo": {}, "gkd": {}}}
     extra = [trained_runs(changed("paper", values), "qwen").get("gkd") for values in (alone, calibrated, own, row)]
     assert extra == [None, 1, 1, 3]
+    slip = alone | {"methods": {"grpo": {}, "cmdp": {"threshold": 0.2}}}  # planning says what is wrong with it
+    assert trained_runs(changed("paper", slip), "qwen") == {"grpo": 3, "cmdp": 3}
 
     def train(values: dict[str, object]) -> float:
         size = changed("paper", values)
