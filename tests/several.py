@@ -1,12 +1,15 @@
 """What each of two processes does in tests of runs in several processes; `python -m tests.several FOLDER`, launched.
 
 Runs of the command line: on data-set solutions, sampled, the same stopped after two updates and gone on, and some in
-which one process alone meets an error. Each process leaves the weights it ends with in `FOLDER/<run>-<rank>.pt`.
+which one process alone meets an error. Each process leaves the weights it ends with in `FOLDER/<run>-<rank>.pt`, and
+`FOLDER/connected-<process id>` if it exits while the others are still connected.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +17,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import distributed
 
 from training import checkpoint, loop, monitor, parallel, train
 from training.folders import find_folders
@@ -39,6 +43,7 @@ def weights(student: torch.nn.Module) -> torch.Tensor:
 
 def main(folder: Path) -> None:
     """All runs, one after the other."""
+    atexit.register(lambda: distributed.is_initialized() and (folder / f"connected-{os.getpid()}").touch())
     checkpoint.LEAST_S = checkpoint.SHARE = 0.0
     trained = train.train
 

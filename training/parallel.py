@@ -7,6 +7,7 @@ numbers are those of a run in one process. `accelerate launch` starts them, torc
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import subprocess
@@ -31,7 +32,10 @@ def _state() -> PartialState | None:
     """Connects this process with the others; None in a run of one process."""
     if not started():
         return None
-    return PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
+    state = PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
+    if state.backend == "gloo":  # its threads would abort an exit; NCCL's end waits for all, so a failure would hang
+        atexit.register(distributed.destroy_process_group)
+    return state
 
 
 def rank() -> int:

@@ -62,6 +62,11 @@ def test_both_processes_end_with_the_weights_that_are_saved(runs: Path, run: str
     assert [row["step"] for row in rows(runs / run / "curves.jsonl")] == [0, 2, 3]
 
 
+def test_each_process_leaves_the_others_before_it_exits(runs: Path) -> None:
+    """Else the threads of its connections abort some exits, and a finished run counts as failed."""
+    assert list(runs.glob("connected-*")) == []
+
+
 def test_the_processes_sample_different_responses(runs: Path) -> None:
     """The rows are means over both, so they differ from a run that sampled the first half twice."""
     tokens = json.loads((runs / "sampled" / "cost.json").read_text())["tokens_generated"]
