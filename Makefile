@@ -14,7 +14,7 @@ EXTRA := $(if $(filter config/$(SIZE).yaml,$(shell grep -lE '^[^\#]*(smollm2:|re
 # Recipes end in `exec`: what ends make then reaches Snakemake, which would else go on alone and start further jobs.
 TABLES = $(RUN) exec snakemake --cores all --config size="$$SIZE" $(if $(DATA_ROOT),data_root="$$DATA_ROOT") -- results/tables runs
 
-.PHONY: tables coverage bench retry test-full ablations tune test check lint clean trace verify plan preflight merge export tensorboard workflow-report help
+.PHONY: tables coverage bench retry unlock test-full ablations tune test check lint clean trace verify plan preflight merge export tensorboard workflow-report help
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -26,6 +26,9 @@ retry: .venv/ready $(EXTRA)  ## make the runs that failed again, from their last
 	@$(RUN) snakemake --list-rules --config size="$$SIZE" $(if $(DATA_ROOT),data_root="$$DATA_ROOT") > /dev/null
 	@grep -ls '"status": "failed"' results/runs/*/run.json | xargs -r rm -v
 	$(TABLES)
+
+unlock: .venv/ready $(EXTRA)  ## after a killed workflow, before the same command again: make unlock SIZE=smoke [DATA_ROOT=folder]
+	$(RUN) exec snakemake --unlock --config size="$$SIZE" $(if $(DATA_ROOT),data_root="$$DATA_ROOT")
 
 tune: .venv/ready  ## the search behind the learning rates (size tune), into results/built/tune/tuning
 	$(RUN) exec snakemake --cores all --config size=tune -- results/built/tune/tuning

@@ -53,7 +53,7 @@ def test_a_killed_workflow_ends_in_the_same_tables(killed: Path, smoke: Path) ->
     locked = run_in(killed, *MAKE, "tables")
     assert locked.returncode != 0
     assert "--unlock" in locked.stderr
-    assert run_in(killed, "snakemake", "--unlock", "--config", "size=smoke").returncode == 0
+    assert run_in(killed, *MAKE, "unlock").returncode == 0
     again = run_in(killed, *MAKE, "tables")
     assert again.returncode == 0, again.stderr[-3000:]
     for name in set(TABLES) - {"cost"}:

@@ -32,7 +32,7 @@ RUN = {
     "snakemake --cores all --config size=micro -- results/built/micro/ablations/phi": (
         "snakemake --dry-run --config size=micro -- results/built/micro/ablations/phi"
     ),
-    "snakemake --unlock --config size=<size>": "snakemake --unlock --config size=smoke",
+    "make unlock SIZE=<size>": "make unlock SIZE=smoke",
     "snakemake --dry-run": "snakemake --dry-run --config size=smoke",
 }
 
