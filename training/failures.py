@@ -9,6 +9,8 @@ from types import TracebackType
 from training.cost import Cost
 from training.errors import OUT_OF_MEMORY, STORAGE, TrainingFailed, UserError, of_device
 
+MEASURING = ("monitor.py", "measure")
+
 
 class Watched:
     """A block in which any error becomes `TrainingFailed`, with the step, the cause and the place in the method.
@@ -33,12 +35,13 @@ class Watched:
             return
         if isinstance(error, OSError) and error.errno in STORAGE:
             return
-        step, said = self.cost.steps + 1, str(error)
+        said, passed = str(error), {(Path(f.filename).name, f.name) for f in traceback.extract_tb(trace)}
+        step = self.cost.steps + (MEASURING not in passed)  # measured is the policy of the last update
         cause = (said.strip() or "no message").splitlines()[0]
         if of_device(said):
             return
         if isinstance(error, MemoryError) or any(words in said for words in OUT_OF_MEMORY):
-            raise TrainingFailed(f"out of memory at step {step} ({cause}); {_less_memory(error)}") from error
+            raise TrainingFailed(f"out of memory at step {step} ({cause}); {_less_memory(passed)}") from error
         raise TrainingFailed(f"{type(error).__name__} at step {step}: {cause} ({self._place(error)})") from error
 
     def _place(self, error: BaseException) -> str:
@@ -49,11 +52,11 @@ class Watched:
         return f"{'/'.join(Path(last.filename).parts[-2:])}, line {last.lineno}"
 
 
-def _less_memory(error: BaseException) -> str:
-    """What to change, by where the memory ran out: sampling has all rows at once, whatever the micro-batches are."""
-    passed = {Path(frame.filename).name for frame in traceback.extract_tb(error.__traceback__)}
-    if "monitor.py" in passed:
+def _less_memory(passed: set[tuple[str, str]]) -> str:
+    """What to change, by file and function of the frames passed: sampling has all rows at once, whatever the
+    micro-batches are."""
+    if MEASURING in passed:
         return "it was measuring validation prompts: set train.monitor_prompts lower"
-    if "rollout.py" in passed:
+    if "rollout.py" in {file for file, _ in passed}:
         return "it was sampling: set train.questions, samples or max_new_tokens lower, or processes higher"
     return "set train.micro_tokens (or micro_questions) lower: smaller micro-batches make the same update"

@@ -86,8 +86,8 @@ def test_a_stopped_run_goes_on_to_the_same_bits(runs: Path) -> None:
     [
         ("failing", "ValueError: no reward here (step 1, process 1 of 2)"),
         ("stepping", "ValueError: no step here (step 1, process 1 of 2)"),
-        ("measuring", f"out of memory at step 1 {MEASURING}"),
-        ("later", f"out of memory at step 3 {MEASURING}"),
+        ("measuring", f"out of memory at step 0 {MEASURING}"),
+        ("later", f"out of memory at step 2 {MEASURING}"),
     ],
 )
 def test_an_error_in_one_process_fails_the_run(runs: Path, run: str, why: str) -> None:
