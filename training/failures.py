@@ -35,20 +35,20 @@ class Watched:
             return
         if isinstance(error, OSError) and error.errno in STORAGE:
             return
-        said, passed = str(error), {(Path(f.filename).name, f.name) for f in traceback.extract_tb(trace)}
+        said, frames = str(error), traceback.extract_tb(trace)
+        passed = {(Path(frame.filename).name, frame.name) for frame in frames}
         step = self.cost.steps + (MEASURING not in passed)  # measured is the policy of the last update
         cause = (said.strip() or "no message").splitlines()[0]
         if of_device(said):
             return
         if isinstance(error, MemoryError) or any(words in said for words in OUT_OF_MEMORY):
             raise TrainingFailed(f"out of memory at step {step} ({cause}); {_less_memory(passed)}") from error
-        raise TrainingFailed(f"{type(error).__name__} at step {step}: {cause} ({self._place(error)})") from error
+        raise TrainingFailed(f"{type(error).__name__} at step {step}: {cause} ({self._place(frames)})") from error
 
-    def _place(self, error: BaseException) -> str:
+    def _place(self, frames: traceback.StackSummary) -> str:
         """File and line: the innermost in the method's folder or, where there is none, the innermost of all."""
-        frames = traceback.extract_tb(error.__traceback__)
         own = [f for f in frames if Path(f.filename).resolve().is_relative_to(self.method.resolve())]
-        last = (own or list(frames))[-1]
+        last = (own or frames)[-1]
         return f"{'/'.join(Path(last.filename).parts[-2:])}, line {last.lineno}"
 
 
