@@ -20,7 +20,8 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 from study.code import code_hash
 from study.machine import card_out_of_reach
-from study.plan import asked, make_plan, task_files
+from study.plan import asked, make_plan
+from study.planned import task_files
 from study.precision import slow_bfloat16
 from training.errors import UserError
 from training.folders import find_folders

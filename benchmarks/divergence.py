@@ -28,6 +28,7 @@ from benchmarks.pairs import Shape, llama, log_probabilities
 from benchmarks.timing import Bench, Clock, Rounds, alternate
 from training.batch import Batch
 from training.divergence import reverse_kl
+from training.folders import ROOT
 from training.rollout import Rollouts
 
 STATUS = Path("/proc/self/status")  # of Linux; elsewhere memory is measured on CUDA only
@@ -126,8 +127,7 @@ def peak_apart(side: str, vocabulary: int, rows: int, length: int, bench: Bench)
         "--rows", str(rows), "--length", str(length), "--device", str(bench.device), "--dtype", bench.dtype,
         *(["--quick"] if bench.quick else []),
     ]  # fmt: skip
-    root = Path(__file__).resolve().parent.parent
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=root)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
     return int(json.loads(done.stdout.splitlines()[-1])["bytes"])
 
 

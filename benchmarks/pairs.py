@@ -6,23 +6,22 @@ is kept constant, and through it the output weights make the end of a response a
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from benchmarks.timing import Bench
-from training.data import Problem, read_problems
+from training.data import Problem
 from training.folders import find_folders
 from training.following import positions
 from training.loop import Trainer
 from training.settings import TrainSettings
 from world import tokenizer
-from world.write import main as write_world
+from world.settings import WorldData
+from world.write import data_sets, row
 
 SAMPLES = 8  # responses per question
 LR = 1e-6  # nothing drifts while it is measured
@@ -90,9 +89,8 @@ def log_probabilities(
 @cache
 def problems(count: int) -> list[Problem]:
     """Training problems of the micro world."""
-    with tempfile.TemporaryDirectory() as folder:
-        write_world(["--params", f'{{"train": {count}, "validation": 1, "test": 1}}', "--out", folder])
-        return read_problems(Path(folder) / "train.jsonl")
+    made = data_sets(WorldData(train=count, validation=1, test=1))["train"]
+    return [row(f"train-{i:04d}", problem) for i, problem in enumerate(made)]
 
 
 def budget(shape: Shape, bench: Bench, sequences: int, steps: int) -> TrainSettings:

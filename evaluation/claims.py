@@ -283,7 +283,7 @@ def _theory(claim: Claim, folder: Path | None) -> Finding:
             cell = {(line["row"], line["column"]): line["text"] for line in csv.DictReader(lines)}
     except (OSError, ValueError, KeyError, csv.Error) as error:
         raise UserError(
-            f"{path} is no table of evaluation.theory ({error}); delete {folder} and run make tables again"
+            f"{path} is no table of evaluation.theory ({error}); delete {folder} and run make tables with its SIZE"
         ) from error
     try:
         verdicts = {key: (cell[key, "token"], cell[key, "kl"]) for key in claim.statements}

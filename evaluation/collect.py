@@ -3,10 +3,9 @@
     python -m evaluation.collect --params size.json --runs results/runs --out results/built/<size>/collected
 
 `--params` names the runs and describes the pairs. Written: `runs.json` (the same with each run's status and what it
-was made with),
-`scores.parquet` (long: one row per run, response and metric), `curves.parquet`, `costs.parquet` and, where language
-models judged (`--verdicts` names what evaluation.judge wrote, best judge first), `verdicts.parquet`. A run that
-failed or is not there becomes a gap with its reason; it never stops the others. Same input, same bytes.
+was made with), `scores.parquet` (long: one row per run, response and metric), `curves.parquet`, `costs.parquet` and,
+where language models judged (`--verdicts` names what evaluation.judge wrote, best judge first), `verdicts.parquet`. A
+run that failed or is not there becomes a gap with its reason; it never stops the others. Same input, same bytes.
 """
 
 from __future__ import annotations
@@ -20,17 +19,14 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
+from evaluation.score import KEYS, KL_COLUMNS, TEXT_SCORES
 from evaluation.verdicts import FILE as VERDICTS
 from evaluation.verdicts import read_verdicts
 from training.errors import UserError, cli
-from training.json_files import read_object
+from training.json_files import read_object, read_rows
 from training.schema import read_params
 
-KEYS = ["test", "decoding", "prompt", "sample"]
-METRICS = [
-    "correct", "equivalent", "extracted", "finished", "tokens", "kl_mean", "kl_sum", "kl_prefix", "kl_k1", "kl_k3",
-    "floored", "reasoning", "sound",
-]  # fmt: skip
+METRICS = [*TEXT_SCORES, *KL_COLUMNS]
 SCORES = ["run", *KEYS, "metric", "value"]
 CURVES = ["run", "step", "response", "reward", "kl_mean", "kl_sum", "kl_prefix", "length"]
 COSTS = [
@@ -39,6 +35,7 @@ COSTS = [
 ]  # fmt: skip
 RECORDS = {"trained": "provenance.json", "scored": "score.provenance.json"}  # of study.provenance
 TEXT = {"run", "test", "decoding", "prompt", "metric"}
+AGAIN = "delete {} and make the size again"
 WHOLE = {"sample", "step", "response"}
 
 
@@ -78,17 +75,6 @@ class Gathered:
     costs: pd.DataFrame | None = None
 
 
-class GapError(Exception):
-    """A file of a run that is not there or cannot be read, in words."""
-
-
-class DamageError(GapError):
-    """A file that is there, so the workflow would leave it as it is: `delete` has to go for it to be made again."""
-
-    def __init__(self, said: str, delete: Path) -> None:
-        super().__init__(f"{said}; delete {delete} and make the size again")
-
-
 def main(argv: list[str] | None = None) -> None:
     """Command line: `--params JSON [--runs DIR] [--verdicts FILE ...] --out DIR`."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -114,7 +100,7 @@ def gather(entry: Entry, folder: Path) -> Gathered:
     try:
         record = _json(folder / "run.json") if entry.kind == "method" else {"status": "ok"}
         if record.get("status") not in ("ok", "failed"):
-            raise DamageError("run.json does not say how the run ended", folder)
+            raise UserError(f"run.json does not say how the run ended; {AGAIN.format(folder)}")
         if record["status"] == "failed":
             return Gathered("failed", str(record.get("why") or "no reason given"))
         scores = _scores(folder / entry.evaluation / "scores.parquet", entry.run)
@@ -122,7 +108,7 @@ def gather(entry: Entry, folder: Path) -> Gathered:
             return Gathered("ok", "", scores)
         return Gathered("ok", "", scores, _curves(folder / "curves.jsonl", entry.run),
                         _costs(folder / "cost.json", entry.run))  # fmt: skip
-    except GapError as gap:
+    except UserError as gap:
         return Gathered("missing", str(gap))
 
 
@@ -135,7 +121,7 @@ def made_with(entry: Entry, folder: Path) -> list[tuple[str, str]]:
     for job, name in RECORDS.items():
         try:
             record = _json(folder / (entry.evaluation if job == "scored" else "") / name)
-        except GapError:
+        except UserError:
             continue
         software, machine = record.get("software", {}), record.get("machine", {})
         on = [f"{key} {software[key]}" for key in ("torch", "transformers") if key in software]
@@ -145,38 +131,23 @@ def made_with(entry: Entry, folder: Path) -> list[tuple[str, str]]:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    value = _parsed(_text(path), path)
-    if not isinstance(value, dict):
-        raise DamageError(f"{path.name} holds no JSON object", path.parent)
-    return value
+    return read_object(_present(path), {}, AGAIN.format(path.parent))
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise GapError(f"{path.name} is not there") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise DamageError(f"{path.name} cannot be read ({type(error).__name__})", path.parent) from error
-
-
-def _parsed(text: str, path: Path) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DamageError(f"{path.name} is not JSON ({error.msg})", path.parent) from error
+def _present(path: Path) -> Path:
+    if not path.is_file():
+        raise UserError(f"{path.name} is not there")
+    return path
 
 
 def _scores(path: Path, run: str) -> pd.DataFrame:
     """scores.parquet in long form, metrics that are undefined throughout the run left out."""
     try:
-        wide = pd.read_parquet(path, columns=[*KEYS, *METRICS])
-    except FileNotFoundError as error:
-        raise GapError(f"{path.name} is not there") from error
+        wide = pd.read_parquet(_present(path), columns=[*KEYS, *METRICS])
     except (OSError, ValueError) as error:  # pyarrow's errors on damaged files and absent columns
-        raise DamageError(f"{path.name} cannot be read ({type(error).__name__})", path) from error
+        raise UserError(f"{path.name} cannot be read ({type(error).__name__}); {AGAIN.format(path)}") from error
     if wide.empty:
-        raise DamageError(f"{path.name} has no rows", path)
+        raise UserError(f"{path.name} has no rows; {AGAIN.format(path)}")
     wide.insert(0, "run", run)
     defined = [metric for metric in METRICS if wide[metric].notna().any()]
     return wide.melt(["run", *KEYS], defined, "metric", "value")[SCORES]
@@ -184,15 +155,16 @@ def _scores(path: Path, run: str) -> pd.DataFrame:
 
 def _curves(path: Path, run: str) -> pd.DataFrame:
     """curves.jsonl with one row per step and validation response."""
-    steps = [_parsed(line, path) for line in _text(path).splitlines()]
+    lists = [name for name in CURVES if name not in ("run", "step", "response")]
+    steps = read_rows(_present(path), {"step": int, **dict.fromkeys(lists, list)}, AGAIN.format(path.parent))
     try:
         frames = [
-            pd.DataFrame({"run": run, "response": range(len(step["reward"])),
-                          **{name: step[name] for name in CURVES if name not in ("run", "response")}})
+            pd.DataFrame({"run": run, "response": range(len(step["reward"])), "step": step["step"],
+                          **{name: step[name] for name in lists}})
             for step in steps
         ]  # fmt: skip
-    except (KeyError, TypeError, ValueError) as error:
-        raise DamageError(f"{path.name} lacks step, reward, length or a reading of kl in a row", path.parent) from error
+    except ValueError as error:
+        raise UserError(f"{path.name} has lists of unequal length in a row; {AGAIN.format(path.parent)}") from error
     return pd.concat(frames) if frames else _empty(CURVES)
 
 
@@ -217,7 +189,7 @@ def _joined(frames: list[pd.DataFrame | None], columns: list[str]) -> pd.DataFra
 def threshold(given: Any, pair: str) -> dict[str, Any]:
     """`{"d": nats, "source": ...}` of a pair, as given or from the named file; `UserError` where there is none."""
     if isinstance(given, str):
-        return read_object(Path(given), {"d": float, "source": str}, "delete it and run make tables again")
+        return read_object(Path(given), {"d": float, "source": str}, "delete it and run make tables with its SIZE")
     if not isinstance(given, dict) or not {"d", "source"} <= given.keys():
         raise UserError(f"pair '{pair}': the threshold is {given!r}, but must have 'd' and 'source'; correct it")
     return given

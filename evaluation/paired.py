@@ -8,7 +8,7 @@ import numpy as np
 
 from evaluation import measures
 from evaluation.collected import Collected, Row
-from evaluation.pairwise import net_wins
+from evaluation.pairwise import net_wins, scored_meetings
 from evaluation.statistics import Array, Estimate, bounded_interval, mean_interval, smallest_resolved
 
 
@@ -37,24 +37,12 @@ def together(size: Collected, one: Row, other: Row, test: str, metric: str) -> t
 
     A row that exists once meets every seed of a trained one. None where nothing is common.
     """
-    left, right = size.scores(one, test, metric), size.scores(other, test, metric)
-    if not left or not right:
+    met = scored_meetings(size, one, other, test, metric)
+    if not met:
         return None
-    if one.once and not other.once:
-        left = dict.fromkeys(right, _only(left))
-    if other.once and not one.once:
-        right = dict.fromkeys(left, _only(right))
-    seeds = sorted(left.keys() & right.keys())
-    if not seeds:
-        return None
-    a, b = (np.stack([scores[seed] for seed in seeds]) for scores in (left, right))
+    a, b = np.stack([left for *_, left, _ in met]), np.stack([right for *_, right in met])
     samples = min(a.shape[2], b.shape[2])
     return a[..., :samples], b[..., :samples]
-
-
-def _only(by_seed: dict[int, Array]) -> Array:
-    (found,) = by_seed.values()
-    return found
 
 
 def differences(size: Collected, one: Row, other: Row, test: str) -> dict[str, Difference]:

@@ -112,7 +112,7 @@ def meetings(row: Row, opponent: Row) -> list[tuple[int, Run, Run]]:
 
 def _outcomes(size: Collected, row: Row, opponent: Row, test: str, judge: str = "") -> dict[int, Outcomes]:
     """By seed, by the exact verifier; by `judge`, or the size's first, where it is named or there is no verifier."""
-    verified = {} if judge else _verified(size, row, opponent, test)
+    verified = {} if judge else scored_meetings(size, row, opponent, test, "reasoning")
     judge = judge or next(iter(size.verdicts.judges), "")
     if verified or not judge:
         return {seed: _against_others(left, right) for seed, _, _, left, right in verified}
@@ -126,15 +126,17 @@ def verified_signs(size: Collected, row: Row, opponent: Row, test: str) -> dict[
     is shown; empty where the problems have no verifier.
     """
     found: dict[int, Array] = {}
-    for seed, a, b, left, right in _verified(size, row, opponent, test):
+    for seed, a, b, left, right in scored_meetings(size, row, opponent, test, "reasoning"):
         one, other = judged_samples(a, b)
         found[seed] = np.sign(left[:, one] - right[:, other])
     return found
 
 
-def _verified(size: Collected, row: Row, opponent: Row, test: str) -> list[tuple[int, str, str, Array, Array]]:
-    """Every meeting with its seed, its two runs and their verified shares, each (prompts, samples)."""
-    left, right = size.scores(row, test, "reasoning"), size.scores(opponent, test, "reasoning")
+def scored_meetings(
+    size: Collected, row: Row, opponent: Row, test: str, metric: str
+) -> list[tuple[int, str, str, Array, Array]]:
+    """Each meeting whose two sides have the metric: its seed, its two runs, the scores of each (prompts, samples)."""
+    left, right = size.scores(row, test, metric), size.scores(opponent, test, metric)
     found = [
         (seed, a.run, b.run, left[a.seed], right[b.seed])
         for seed, a, b in meetings(row, opponent)

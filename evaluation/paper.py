@@ -18,7 +18,7 @@ from evaluation.captions import missing_runs
 from evaluation.collected import Collected, Pair, Row, Test, read
 from evaluation.paper_numbers import Number, Paper, is_papers, load
 from evaluation.statistics import Estimate
-from evaluation.table_files import MISSING, Cell, to_markdown
+from evaluation.table_files import MISSING, Cell, pipe_table, to_markdown
 from evaluation.tables.main import MAIN_COLUMNS, main_cells, main_table
 from training.errors import cli
 
@@ -40,7 +40,7 @@ def document(paper: Paper, size: Collected) -> str:
         parts.append(_state(paper, size, setting))
         for test in paper.tests:
             parts += [f"### {table.table}, {paper.tests[test]}", _section(paper, size, setting, test)]
-    parts += ["## Numbers that the sources do not place", _lines(_unplaced(paper)), _own(paper, size), _runs(size)]
+    parts += ["## Numbers that the sources do not place", pipe_table(_unplaced(paper)), _own(paper, size), _runs(size)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -80,9 +80,9 @@ def _section(paper: Paper, size: Collected, setting: str, test: str) -> str:
     pair = _pair(paper, size, setting)
     known = _known(paper, setting, test)
     if pair is not None and test in {t.name for t in pair.tests}:
-        return _lines(_comparison(paper, size, setting, test, known))
+        return pipe_table(_comparison(paper, size, setting, test, known))
     if known:
-        return _lines(_papers_alone(paper, known))
+        return pipe_table(_papers_alone(paper, known))
     return "No number is known to belong here (those without a setting: below), and ours was not run."
 
 
@@ -181,10 +181,6 @@ def _own(paper: Paper, size: Collected) -> str:
         "values are not comparable to the paper's. The order of the methods may be."
     )
     return f"# Our own setting\n\n{warning}\n\n{body}"
-
-
-def _lines(rows: Iterator[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def main(argv: list[str] | None = None) -> None:

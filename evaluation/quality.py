@@ -19,7 +19,7 @@ from evaluation.collected import Collected, Pair, Row, Test
 from evaluation.controls import checks
 from evaluation.equal_compute import monitored
 from evaluation.statistics import Array, Estimate, independent_difference, mean_interval, not_negative
-from evaluation.table_files import Table
+from evaluation.table_files import Table, pipe_table
 
 ERROR, WARNING, NOTE = SEVERITIES = ("error", "warning", "note")
 LIMITS = {"finished": 0.05, "extracted": 0.05, "floored": 0.01}  # shares of responses, of responses, of tokens
@@ -149,17 +149,14 @@ def document(size: Collected, found: list[Finding]) -> str:
         f"{LIMITS['floored']:.0%} of tokens at the floor (teacher probability at most twice the floor's share). The "
         "trainer's log and the scorer disagree where the 95 % interval of their difference leaves out 0: by chance in "
         "one row of twenty, or since the first test set is of another kind than the training problems.", "",
-        "| severity | where | finding | runs |", "| :-- | :-- | :-- | :-- |",
     ]  # fmt: skip
+    rows = [["severity", "where", "finding", "runs"], [":--"] * 4]
     for one in found:
         runs = ", ".join(f"`{run}`" for run in one.runs[:2])
         runs += f" and {len(one.runs) - 2} more" if len(one.runs) > 2 else ""
-        lines.append("| " + " | ".join(_cell(t) for t in (one.severity, one.where, one.what, runs)) + " |")
-    return "\n".join([*lines, "", lineage.line(sorted({run.run for run in size.runs}), "tables/sources.json"), ""])
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+        rows.append([one.severity, one.where, one.what, runs])
+    behind = lineage.line(sorted({run.run for run in size.runs}), "tables/sources.json")
+    return "\n".join([*lines, pipe_table(rows), "", behind, ""])
 
 
 def _interval(found: Estimate | None) -> str:

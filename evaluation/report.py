@@ -108,14 +108,16 @@ def pictures(folder: Path) -> list[Picture]:
             for name, c in captions.items()
         ]
     except (OSError, ValueError) as error:
-        raise UserError(f"{folder} does not hold the figures ({error}); delete it and run make tables again") from error
+        raise UserError(
+            f"{folder} does not hold the figures ({error}); delete it and run make tables with its SIZE"
+        ) from error
 
 
 def tables(*folders: Path) -> list[Printed]:
     """Every table of the folders, the known ones first. Raises `UserError` where the main one is missing."""
     found = {path.stem: path for folder in folders for path in sorted(folder.glob("*.md"))}
     if "main" not in found:
-        raise UserError(f"{folders[0]} does not hold the table 'main'; delete it and run make tables again")
+        raise UserError(f"{folders[0]} does not hold the table 'main'; delete it and run make tables with its SIZE")
     names = [name for name in MAIN_FIRST if name in found] + [name for name in found if name not in MAIN_FIRST]
     return [read_markdown(found[name]) for name in names]
 
@@ -125,7 +127,7 @@ def quality_counts(path: Path) -> str:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error}); delete it and run make tables again") from error
+        raise UserError(f"{path} cannot be read ({error}); delete it and run make tables with its SIZE") from error
     return next((line for line in lines if line.startswith("Quality: ")), "Quality: not counted.")
 
 

@@ -5,20 +5,21 @@ The page shows two rows side by side and lets the reader choose which. Tokens ar
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evaluation.collected import Collected, Row, Run, Test
+from evaluation.sample_files import read_samples
 from evaluation.score import SHOWN
-from training.errors import UserError
 from training.files import check_sum
+from training.json_files import read_rows
 
 PREFERRED = ("cmdp", "grpo")  # shown first: the constrained method and the one without a constraint
 LEVELS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # times d: where the next darker shade begins
+TOKENS: dict[str, type] = {"test": str, "prompt_id": str, "sample": int, "tokens": list, "kl": list}
 
 Key = tuple[str, str]  # test, prompt id
 Lines = dict[Key, dict[str, Any]]
@@ -102,24 +103,16 @@ def _first_two(rows: list[Row]) -> tuple[int, int]:
 def _read(row: Row, runs: Path) -> _Read:
     run = row.finished[0]
     folder = runs / run.run / run.evaluation
-    samples = _lines(folder / "samples.jsonl", lambda line: line["decoding"] == "sampled")
-    return _Read(row, run, samples, _lines(folder / "tokens.jsonl", lambda line: True))
+    tokens = folder / "tokens.jsonl"
+    remedy = f"delete {folder} and run make tables with its SIZE: only what hangs on it is made anew"
+    check_sum(tokens, remedy)
+    sampled = [line for line in read_samples(folder / "samples.jsonl") if line["decoding"] == "sampled"]
+    return _Read(row, run, _first(sampled), _first(read_rows(tokens, TOKENS, remedy)))
 
 
-def _lines(path: Path, wanted: Callable[[dict[str, Any]], bool]) -> Lines:
+def _first(lines: list[dict[str, Any]]) -> Lines:
     """By (test, prompt id) the first sample's line, in the order of the file."""
-    remedy = f"delete {path.parent} and run make tables again: only what hangs on it is made anew"
-    check_sum(path, remedy)
-    found: Lines = {}
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for text in lines:
-                line = json.loads(text)
-                if line["sample"] == 0 and wanted(line):
-                    found.setdefault((line["test"], line["prompt_id"]), line)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} holds no readable samples ({error}); {remedy}") from error
-    return found
+    return {(line["test"], line["prompt_id"]): line for line in lines if line["sample"] == 0}
 
 
 def _of_test(size: Collected, test: Test, read: list[_Read], prompts: int) -> Iterator[Exhibit]:

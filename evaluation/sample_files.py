@@ -20,7 +20,7 @@ def read_samples(path: Path) -> list[Row]:
     """Rows of a samples file; `UserError` where it is not as written, or names the line that is not what it must be."""
     if not path.is_file():
         raise UserError(f"{path} cannot be read, there is no such file; run make tables with its SIZE first")
-    remedy = f"delete {path.parent} and run make tables again: only what hangs on it is made anew"
+    remedy = f"delete {path.parent} and run make tables with its SIZE: only what hangs on it is made anew"
     check_sum(path, remedy)
     rows = read_rows(path, TYPES, remedy)
     seen: set[tuple[Any, ...]] = set()

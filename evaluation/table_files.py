@@ -141,16 +141,20 @@ def read_cells(path: Path) -> list[dict[str, str]]:
 def to_markdown(table: Table) -> str:
     """A title, the caption, one pipe table (groups are rows in bold) and the line that names the runs."""
     columns = table.printed
-    rows = [["", *(_md(column.heading) for column in columns)], [":--", *("--:" for _ in columns)]]
+    rows = [["", *(column.heading for column in columns)], [":--", *("--:" for _ in columns)]]
     for group, lines in table.groups:
         if group:
-            rows.append([f"**{_md(group)}**", *("" for _ in columns)])
+            rows.append([f"**{group}**", *("" for _ in columns)])
         for line in lines:
             cells = [line.show(column) for column in columns]
             shown = [line.gap, *[""] * (len(columns) - 1)] if line.gap else cells
-            rows.append([_md(line.label), *(_md(cell) for cell in shown)])
-    body = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-    return f"## {_line(table.title)}\n\n{_line(table.caption)}\n\n{body}\n\n{_md(table.sources)}\n"
+            rows.append([line.label, *shown])
+    return f"## {_line(table.title)}\n\n{_line(table.caption)}\n\n{pipe_table(rows)}\n\n{_md(table.sources)}\n"
+
+
+def pipe_table(rows: Iterable[Iterable[str]]) -> str:
+    """Rows of a Markdown table, the second being the line under the heading; every text is escaped."""
+    return "\n".join("| " + " | ".join(map(_md, row)) + " |" for row in rows)
 
 
 def to_latex(table: Table) -> str:

@@ -22,9 +22,10 @@ import pandas as pd
 from pydantic import BaseModel, ValidationError
 
 from evaluation.captions import group_title
-from evaluation.lineage import BESIDE, Sources, union
+from evaluation.lineage import BESIDE, union
 from evaluation.sample_files import read_samples
 from evaluation.table_files import read_cells
+from evaluation.table_runs import Sources
 from training.errors import UserError, cli, nearest
 from training.json_files import read_object
 

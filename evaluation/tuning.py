@@ -18,11 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from evaluation import lineage
 from evaluation.collect import Collection
+from evaluation.lineage import BESIDE
 from evaluation.statistics import Array, Estimate, mean_interval
 from evaluation.table_files import Cell, Column, Line, Table, replace_folder, to_csv, to_markdown
+from evaluation.table_runs import by_row, written
 from training.errors import cli
+from training.inputs import read_threshold
 from training.json_files import read_object, read_rows
 from training.schema import read_params
 
@@ -85,7 +87,7 @@ def line(run: dict[str, Any], runs: Path, threshold: Path) -> tuple[str, Line, f
     measured = last_quarter(runs / run["run"] / "curves.jsonl")
     own = record.get("inputs", {}).get("threshold")
     path = threshold.with_name(f"{own}.json") if own else threshold
-    d = read_object(path, {"d": float}, "delete it and run make tune again")["d"]
+    d = read_threshold(path)
     cells: dict[str, Cell] = {
         "reward": mean_interval(measured["reward"]).scaled(100.0),
         "kl": mean_interval(measured["kl_mean"]),
@@ -123,8 +125,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", required=True, type=Path)
     given = parser.parse_args(argv)
     made = table(read_params(Collection, given.params).model_dump(), given.runs)
-    listed = lineage.written({"tables": lineage.by_row([made])})
-    replace_folder(given.out, {"tuning.csv": to_csv(made), "tuning.md": to_markdown(made), lineage.BESIDE: listed})
+    listed = written({"tables": by_row([made])})
+    replace_folder(given.out, {"tuning.csv": to_csv(made), "tuning.md": to_markdown(made), BESIDE: listed})
 
 
 if __name__ == "__main__":

@@ -144,6 +144,6 @@ def read_verdicts(files: list[Path]) -> pd.DataFrame:
         except (OSError, ValueError) as error:  # pyarrow's errors on damaged files and absent columns
             reason = str(error).splitlines()[0]
             raise UserError(
-                f"{file} holds no readable verdicts ({reason}); delete it and run make tables again"
+                f"{file} holds no readable verdicts ({reason}); delete it and run make tables with its SIZE"
             ) from error
     return pd.concat(frames, ignore_index=True)

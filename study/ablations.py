@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from study.planned import Ablated, Plan
 from study.runs import method_runs
 from training.errors import UserError
 from training.folders import Folder
-
-if TYPE_CHECKING:
-    from study.plan import Plan
-
-
-@dataclass(frozen=True)
-class Ablated:
-    """The runs of one ablation, the files of their thresholds, and what its tables must know of them."""
-
-    runs: list[str]
-    thresholds: list[str]
-    params: dict[str, Any]
 
 
 def ablate(plan: Plan, name: str, folders: dict[str, Folder], where: str) -> Ablated:

@@ -9,9 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from training.folders import ROOT
 from training.method_source import syntax_tree
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def code_hash(*files: str, follow: bool = True) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from safetensors import deserialize
 
+from evaluation.score import KEYS
 from evaluation.table_files import read_cells
 from study.provenance import CLOCKS, content_hash
 from training.errors import UserError
@@ -23,7 +24,6 @@ from training.json_files import read_object
 from training.model_folder import BUDGET
 
 TIMED = {"cost.csv", "cost.md", "cost.tex"}  # tables
-KEYS = ("test", "decoding", "prompt", "sample")
 MADE = ("data", "models", "thresholds")  # before any run
 
 

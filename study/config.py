@@ -12,13 +12,13 @@ from evaluation.judge.settings import Judge
 from sources.architectures import published
 from sources.settings import ProblemData, ShadowModel, SmolModel
 from training.errors import UserError, nearest
+from training.folders import ROOT
 from training.schema import NAME, Name, Strict, parse
 from training.settings import TrainSettings
 from training.yaml_files import read_yaml
 from world.settings import WorldData, WorldModel
 from world.write import TESTS
 
-ROOT = Path(__file__).resolve().parent.parent
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 ROLES = ("student", "teacher")
 

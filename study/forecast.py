@@ -33,11 +33,16 @@ def jobs(text: str) -> dict[str, int]:
     return {name: int(count) for name, count in (line.split() for line in table[1].splitlines())} if table else {}
 
 
+def snakemake(size: str, data_root: str | None, *options: str) -> list[str]:
+    """The command that makes everything of a size, with these options."""
+    config = [f"size={size}", *([f"data_root={data_root}"] if data_root else [])]
+    return [sys.executable, "-m", "snakemake", "--cores", "all", *options, "--config", *config, "--", *TARGETS]
+
+
 def dry_run(size: str, data_root: str | None = None, cwd: Path | None = None) -> dict[str, int]:
     """What Snakemake would run for a size, here or in the tree `cwd`; `UserError` in its own words where it refuses."""
-    config = [f"size={size}", *([f"data_root={data_root}"] if data_root else [])]
-    command = [sys.executable, "-m", "snakemake", "--cores", "all", "--dry-run", "--nolock", "--config", *config, "--"]
-    done = subprocess.run([*command, *TARGETS], cwd=cwd, capture_output=True, text=True, check=False)
+    command = snakemake(size, data_root, "--dry-run", "--nolock")
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(f"Snakemake cannot plan size {size}: {cause(done.stderr + done.stdout)}")
     return jobs(done.stdout)

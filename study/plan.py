@@ -6,7 +6,6 @@ and nothing is made twice. Importing this module, and planning, load no torch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from os.path import normpath
 from pathlib import Path
 from typing import Any
@@ -17,111 +16,19 @@ from sources.catalogue import CATALOGUE
 from sources.problems import check_all
 from sources.rows import read_rows
 from sources.settings import ProblemData, ShadowModel
-from study.ablations import Ablated, ablate
+from study.ablations import ablate
 from study.code import code_hash, short_hash
-from study.config import ROLES, ModelSource, Pair, Size, check_prompts, load_size
+from study.config import ROLES, ModelSource, Pair, check_prompts, load_size
+from study.planned import CONTROLS, Made, Plan, Run
 from study.preflight.estimates import check_device
-from study.runs import Run, add_threshold, check_shown, method_runs
+from study.runs import add_threshold, check_shown, method_runs
 from study.vocabulary import check_vocabularies
 from training.errors import UserError, nearest
-from training.folders import ROOT, find_folders
+from training.folders import find_folders
 from training.method_source import check_source
 from training.model_folder import check_model
 
-CONTROLS = {"answer_key": "Answer key", "always_wrong": "Always wrong"}
 RESERVED = {"teacher", "student", "random", *CONTROLS}
-
-
-@dataclass(frozen=True)
-class Made:
-    """Data or a model that the study makes: by which module, from which parameters, beside which data."""
-
-    module: str
-    params: dict[str, Any]
-    data: str = ""
-
-
-@dataclass
-class Plan:
-    """All that a size needs, by id; the workflow's rules look their parameters up here."""
-
-    name: str
-    size: Size
-    data: dict[str, Made] = field(default_factory=dict)
-    models: dict[str, Made] = field(default_factory=dict)
-    thresholds: dict[str, dict[str, Any]] = field(default_factory=dict)
-    runs: dict[str, Run] = field(default_factory=dict)
-    pairs: dict[str, dict[str, str]] = field(default_factory=dict)  # pair -> ids of data, student, teacher, threshold
-    tabled: list[str] = field(default_factory=list)  # ids of the runs of the size's tables; ablations have others too
-    ablations: dict[str, Ablated] = field(default_factory=dict)
-
-    def data_of(self, run: str) -> str:
-        """Id of the data of a run's pair."""
-        return self.pairs[self.runs[run].pair]["data"]
-
-    def evaluation(self, run: str) -> tuple[str, dict[str, Any]]:
-        """Id and parameters of a run's evaluation."""
-        this = self.runs[run]
-        params: dict[str, Any] = {
-            "tests": [test.name for test in self.size.pairs[this.pair].tests],
-            **self.size.evaluate_of(this.pair).model_dump(),
-            "control": this.method if this.method in CONTROLS else None,
-        }
-        params["seed"] = self.size.evaluate.seed + this.seed
-        if (this.kind, this.method) == ("reference", "student"):  # stopped where its trained successors are
-            params["ends_of"] = self.pairs[this.pair]["teacher"]
-        if params["control"] or params["engine"] == "transformers":
-            del params["engine"]  # the default, and what a control does, have no engine in their ids
-        code = code_hash("evaluation/generate.py", *task_files())
-        return f"eval-{short_hash([params, code])}", params
-
-    def chosen(self, ablation: str = "") -> list[Run]:
-        """The runs of the size's tables, or those of one ablation."""
-        return [self.runs[run] for run in (self.ablations[ablation].runs if ablation else self.tabled)]
-
-    def summary(self, ablation: str = "") -> dict[str, Any]:
-        """What the tables, or those of one ablation, must know besides the measurements."""
-        pairs = {name: self._describe(name, pair) for name, pair in self.size.pairs.items()}
-        runs = [
-            {**run.row(), "evaluation": self.evaluation(run.id)[0], "trained": bool(run.params)}
-            for run in self.chosen(ablation)
-        ]
-        return {"size": self.name, "title": self.size.title, "note": self.size.note, "pairs": pairs, "runs": runs}
-
-    def judging(self, judge: str) -> dict[str, Any]:
-        """Parameters of a judge's job: its settings, and the runs of the size's tables that answer by themselves."""
-        keys = ("run", "pair", "kind", "method", "setting", "label", "seed")
-        runs = [
-            {**{key: run.row()[key] for key in keys}, "evaluation": self.evaluation(run.id)[0]}
-            for run in self.chosen()
-            if run.kind != "control"
-        ]
-        settings = self.size.judges[judge].model_dump(mode="json")
-        if settings["local"]:
-            settings["local"]["model"] = self.judge_model(judge)
-        return {"name": judge, **settings, "runs": runs}
-
-    def judge_model(self, judge: str) -> str:
-        """Folder or hub name of a local judge, "" of an endpoint; `<pair>.teacher` is that pair's teacher."""
-        local = self.size.judges[judge].local
-        if local is None:
-            return ""
-        own = self.size.own_model(local.model)
-        return self.pairs[own[0]][own[1]] if own else local.model
-
-    def _describe(self, name: str, pair: Pair) -> dict[str, Any]:
-        ids = self.pairs[name]
-        tests = [test.model_dump() for test in pair.tests]
-        described = {"student": ids["student"], "teacher": ids["teacher"], "tests": tests}
-        described["threshold"] = f"results/thresholds/{ids['threshold']}.json"
-        described["data"] = ids["data"].removeprefix(f"{name}-")  # equal where two pairs have the same problems
-        return {**described, "reading": self.size.threshold.reading, "regime": pair.regime.model_dump(mode="json")}
-
-
-def task_files() -> list[str]:
-    """Files that define the evaluation tasks, relative to the repository."""
-    files = [f for f in (ROOT / "evaluation" / "tasks").rglob("*") if f.suffix in {".yaml", ".py"}]
-    return sorted(str(f.relative_to(ROOT)) for f in files)
 
 
 def asked(config: dict[str, Any]) -> tuple[str, str | None]:

@@ -25,10 +25,11 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from study.code import ROOT, code_hash
+from study.code import code_hash
 from study.machine import machine
 from training.errors import UserError, cli
 from training.files import digest
+from training.folders import ROOT
 
 KEPT = Path("results/provenance")
 LOCK = ROOT / "requirements.lock"

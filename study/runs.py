@@ -2,45 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from study.code import code_hash, short_hash
 from study.config import Size, Threshold
+from study.planned import Plan, Run
 from training.engine import check_trainer
 from training.errors import UserError
 from training.folders import Folder
 from training.schema import parse
 
-if TYPE_CHECKING:
-    from study.plan import Plan
-
-
 CALIBRATES = "gkd"  # the method that minimises the KL alone: its first run's costs give a calibrated d
-
-
-@dataclass(frozen=True)
-class Run:
-    """One row of the study: a trained policy, a reference model or a control."""
-
-    id: str
-    pair: str
-    kind: str
-    method: str
-    label: str
-    setting: str = ""
-    seed: int = 0
-    order: int = 0
-    objective: str = "reward"
-    params: dict[str, Any] = field(default_factory=dict)  # for training; empty where nothing is trained
-    policy: str = ""  # model folder or name; empty for a control without a model
-    threshold: str = ""  # id of the threshold that training needs; empty where it needs none
-
-    def row(self) -> dict[str, Any]:
-        """What tables know of the run."""
-        names = ("pair", "kind", "method", "setting", "label", "seed", "order", "objective")
-        return {"run": self.id, **{name: getattr(self, name) for name in names}}
 
 
 def add_threshold(plan: Plan, pair: str, folders: dict[str, Folder], threshold: Threshold) -> str:

@@ -16,11 +16,12 @@ import tempfile
 from os.path import normpath
 from pathlib import Path
 
-from study.code import ROOT
 from study.compare import differences
 from study.config import Size, load_size
+from study.forecast import snakemake
 from study.reference import MADE_ON, departures, same_kind, update
 from training.errors import UserError, cli
+from training.folders import ROOT
 
 SHOWN = 20  # differences that are printed
 
@@ -28,11 +29,7 @@ SHOWN = 20  # differences that are printed
 def build(size: str, folder: Path, data_root: str | None = None) -> Path:
     """The size built from scratch below an empty folder, by this tree's code: where. `UserError` where that fails."""
     place = linked(relative_paths(load_size(size), data_root), folder)
-    settings = [f"size={size}", *([f"data_root={data_root}"] if data_root else [])]
-    command = [
-        sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(place),
-        "--cores", "all", "--config", *settings, "--", "results/tables", "runs",
-    ]  # fmt: skip
+    command = snakemake(size, data_root, "--snakefile", str(ROOT / "Snakefile"), "--directory", str(place))
     print(f"building {size} in {place}", flush=True)
     if subprocess.run(command, check=False).returncode != 0:
         raise UserError(f"size '{size}' could not be built in {place} (see above); correct that first")

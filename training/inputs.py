@@ -27,11 +27,9 @@ class Inputs:
     validation: list[Problem]
 
 
-def read_threshold(path: Path | None) -> float | None:
-    """The threshold d in nats of a file written by `study.threshold`; None without a file."""
-    if path is None:
-        return None
-    remedy = "delete it and run make tables again"
+def read_threshold(path: Path) -> float:
+    """The threshold d in nats of a file written by `study.threshold`; `UserError` where it has none above 0."""
+    remedy = "delete it and run make tables with its SIZE"
     d = float(read_object(path, {"d": float}, remedy)["d"])
     if not (math.isfinite(d) and d > 0):
         raise UserError(f"{path}: 'd' is {d}, but must be a number above 0; {remedy}")
@@ -50,7 +48,7 @@ def find_method(name: str, paths: list[Path], threshold: float | None) -> Folder
 
 def read_inputs(method: str, paths: list[Path], settings: dict[str, Any], arguments: Namespace) -> Inputs:
     """`UserError` where the method, its settings, a model folder, the data or the place for results is not usable."""
-    threshold = read_threshold(arguments.threshold)
+    threshold = read_threshold(arguments.threshold) if arguments.threshold else None
     folder = find_method(method, paths, threshold)
     check_place(arguments.out)
     check_source(folder.path / "method.py")

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from evaluation import lineage
 from evaluation.ablations.differences import differences_table
 from evaluation.ablations.figure import draw
 from evaluation.ablations.points import Ablation
@@ -20,7 +19,9 @@ from evaluation.ablations.ranges import ranges_table
 from evaluation.ablations.table import ablation_table
 from evaluation.collected import read
 from evaluation.figures.style import save, save_captions
+from evaluation.lineage import BESIDE
 from evaluation.table_files import files, replace_folder
+from evaluation.table_runs import of_tables
 from training.errors import cli
 from training.schema import read_params
 
@@ -36,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     makers = (ablation_table, differences_table, ranges_table)
     tables = [made for maker in makers if (made := maker(size, ablation))]
     drawn = draw(size, ablation)
-    replace_folder(given.out, {**files(tables), lineage.BESIDE: lineage.of_tables(size, tables)})
+    replace_folder(given.out, {**files(tables), BESIDE: of_tables(size, tables)})
     save(drawn, given.out)
     save_captions([drawn], given.out)
 

@@ -10,7 +10,7 @@ from evaluation import measures
 from evaluation.collected import Collected, Reading, Row
 from evaluation.statistics import Array
 from training.errors import UserError
-from training.json_files import read_object
+from training.inputs import read_threshold
 from training.schema import Strict
 
 
@@ -29,7 +29,7 @@ class Value(Strict):
     thresholds: dict[str, Constraint]
 
 
-class Line(Strict):
+class Varied(Strict):
     """One method along the setting that it varies."""
 
     method: str
@@ -42,7 +42,7 @@ class Ablation(Strict):
 
     name: str
     title: str
-    axes: list[Line]
+    axes: list[Varied]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def axes_of(size: Collected, ablation: Ablation, pair: str) -> list[Axis]:
     return [_axis(size, line, pair) for line in ablation.axes]
 
 
-def _axis(size: Collected, line: Line, pair: str) -> Axis:
+def _axis(size: Collected, line: Varied, pair: str) -> Axis:
     by_run = {run.run: row for row in size.rows(pair, "method") for run in row.runs}
     readings = {point.thresholds[pair].reading for point in line.points}
     points = []
@@ -85,7 +85,7 @@ def _axis(size: Collected, line: Line, pair: str) -> Axis:
                 f"runs of {line.method} {line.setting}={point.value} are not collected; run make ablations again"
             )
         constraint = point.thresholds[pair]
-        d = float(read_object(constraint.file, {"d": float}, "delete it and run make ablations again")["d"])
+        d = read_threshold(constraint.file)
         label, value = _named(point.value, d, constraint.reading, len(readings) > 1)
         points.append(Point(label, value, rows[0], d, constraint.reading))
     own = {"threshold": "d" if len(readings) == 1 else "reading"}

@@ -11,11 +11,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from evaluation import lineage
 from evaluation.collected import Collected, read
 from evaluation.controls import controls_table
+from evaluation.lineage import BESIDE
 from evaluation.quality import document, findings
 from evaluation.table_files import Table, files, replace_folder
+from evaluation.table_runs import of_tables
 from evaluation.tables.across_pairs import across_tables
 from evaluation.tables.claims import claims_table
 from evaluation.tables.cost import cost_table
@@ -63,7 +64,7 @@ def main(argv: list[str] | None = None) -> None:
     given = parser.parse_args(argv)
     size = read(given.collected)
     made = all_tables(size, given.theory)
-    replace_folder(given.out, {**files(made), lineage.BESIDE: lineage.of_tables(size, made)})
+    replace_folder(given.out, {**files(made), BESIDE: of_tables(size, made)})
     if given.quality:
         given.quality.write_text(document(size, findings(size, made)), encoding="utf-8", newline="\n")
 

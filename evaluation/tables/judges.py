@@ -135,14 +135,14 @@ def _agreement(size: Collected) -> Table:
 
 
 @dataclass(frozen=True)
-class Outcomes:
+class Signs:
     """Signs of one judge, each (P,) in the order of `prompts`, by the two rows that meet and the seed."""
 
     prompts: list[str]
     signs: dict[tuple[str, str], dict[int, Array]]
 
 
-def outcomes(size: Collected, pair: str, test: str, judge: str) -> Outcomes:
+def outcomes(size: Collected, pair: str, test: str, judge: str) -> Signs:
     """What a judge, or the exact verifier of the same responses, says of every two rows, one of which is trained."""
     rows = [row for row in size.rows(pair, "method", "reference") if row.finished]
     by_rows: dict[tuple[str, str], dict[int, Array]] = {}
@@ -157,10 +157,10 @@ def outcomes(size: Collected, pair: str, test: str, judge: str) -> Outcomes:
         if found:
             by_rows[one.label, other.label] = found
     verified = size.prompts(rows[0].finished[0].run, test) if rows and judge == VERIFIER else []
-    return Outcomes(verified or size.verdicts.prompts(judge, pair, test), by_rows)
+    return Signs(verified or size.verdicts.prompts(judge, pair, test), by_rows)
 
 
-def agreement(left: Outcomes, right: Outcomes) -> dict[str, Cell]:
+def agreement(left: Signs, right: Signs) -> dict[str, Cell]:
     """Cells of two judges, on the questions and the meetings of all seeds that both have judged; empty without any."""
     common = [prompt for prompt in left.prompts if prompt in set(right.prompts)]
     places = [[judge.prompts.index(prompt) for prompt in common] for judge in (left, right)]

@@ -170,7 +170,7 @@ def _judge(size: Size, name: str, known: Known, device: Device) -> Generator[Fin
         return 0.0, 0.0
     student, teacher, _ = known[own[0]] if own else (None, None, None)
     model = (teacher if own and own[1] == "teacher" else student) or pretrained_facts(local.model)
-    yield Finding(*licence(model, name))
+    yield licence(name, model)
     if model.config is None:
         yield Finding("note", name, "judge", "size not known: neither memory nor hours are reckoned")
         return 0.0, 0.0

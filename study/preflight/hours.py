@@ -9,7 +9,7 @@ from typing import Any
 
 from study.config import Pair, Size
 from study.forecast import DURATIONS, finished
-from study.plan import CONTROLS
+from study.planned import CONTROLS
 from study.preflight.estimates import HOUR, Device, fine_tuning_s, generate_s, score_s, update_s
 from study.preflight.facts import Facts
 from study.preflight.pair_checks import Prompts

@@ -63,11 +63,11 @@ def pair_findings(name: str, student: Facts, teacher: Facts, prompt: Prompts, re
 
     `response`: tokens of its longest response, in training or evaluation.
     """
-    yield Finding(*_vocabularies(student, teacher, name))
+    yield _vocabularies(name, student, teacher)
     yield from _widths(name, student, teacher)
-    yield Finding(*_template(student, teacher, name))
-    yield Finding(*_stops(student, teacher, name))
-    yield Finding(*_pads(student, teacher, name))
+    yield _template(name, student, teacher)
+    yield _stops(name, student, teacher)
+    yield _pads(name, student, teacher)
     if student.config or teacher.config:
         text = (
             f"{prompt.longest:,} tokens at the longest ({prompt.training:,} in training), {prompt.mean:,.0f} on average"
@@ -76,35 +76,43 @@ def pair_findings(name: str, student: Facts, teacher: Facts, prompt: Prompts, re
     for role, model in (("student", student), ("teacher", teacher)):
         yield from _reshaped(name, role, model)
         yield from _context(f"{name}: {role}", model, response, prompt)
-        yield Finding(*licence(model, f"{name}: {role}"))
+        yield licence(f"{name}: {role}", model)
     if student.name == teacher.name and student.source in {"hub", "as published", "folder"}:
         yield Finding("warning", name, "models", "student and teacher are the same model: their divergence starts at 0")
 
 
-def _vocabularies(student: Facts, teacher: Facts, name: str) -> tuple[Level, str, str, str]:
+def _vocabularies(name: str, student: Facts, teacher: Facts) -> Finding:
     what = "token ids"
     ours, theirs = student.vocabulary, teacher.vocabulary
     if ours and theirs:
         clashes = differing(ours, theirs)
         if clashes:
             number, mine, other = clashes[0]
-            return "refused", name, what, (
+            return Finding(
+                "refused", name, what,
                 f"{len(clashes)} ids mean different tokens (id {number}: {mine!r} and {other!r}), so a divergence "
                 "over ids would compare unlike things; choose a pair with one tokenizer"
             )  # fmt: skip
         names = renamed(ours.ids, theirs.ids)
         unused = f"; {names} control tokens differ, which prompts must not use" if names else ""
-        return "ok", name, what, f"the same {min(len(ours.ids), len(theirs.ids)):,} tokens on both sides{unused}"
+        return Finding(
+            "ok", name, what, f"the same {min(len(ours.ids), len(theirs.ids)):,} tokens on both sides{unused}"
+        )
     if not student.family or not teacher.family:
-        return "warning", name, what, "not checked: a tokenizer is out of reach; training checks before its first step"
+        return Finding(
+            "warning", name, what, "not checked: a tokenizer is out of reach; training checks before its first step"
+        )
     if student.family != teacher.family:
-        return "refused", name, what, (
+        return Finding(
+            "refused", name, what,
             f"tokenizers of {student.family} and {teacher.family}: the same id means different tokens, so a divergence "
             "over ids would compare unlike things; choose a pair with one tokenizer"
         )  # fmt: skip
     if {student.source, teacher.source} & {"as published", "unknown"}:
-        return "note", name, what, f"one tokenizer ({student.family}) as published, not checked: files out of reach"
-    return "ok", name, what, f"one tokenizer ({student.family})"
+        return Finding(
+            "note", name, what, f"one tokenizer ({student.family}) as published, not checked: files out of reach"
+        )
+    return Finding("ok", name, what, f"one tokenizer ({student.family})")
 
 
 def _widths(name: str, student: Facts, teacher: Facts) -> Iterator[Finding]:
@@ -123,35 +131,35 @@ def _widths(name: str, student: Facts, teacher: Facts) -> Iterator[Finding]:
         yield Finding("ok", name, "logits", text)
 
 
-def _template(student: Facts, teacher: Facts, name: str) -> tuple[Level, str, str, str]:
+def _template(name: str, student: Facts, teacher: Facts) -> Finding:
     if student.template is None:
-        return "warning", name, "chat template", "not known: the student's tokenizer is out of reach"
+        return Finding("warning", name, "chat template", "not known: the student's tokenizer is out of reach")
     if student.template and student.template_text and teacher.template_text not in {"", student.template_text}:
         text = "they differ: training and every policy use the student's, the teacher's own row its own"
-        return "note", name, "chat template", text
+        return Finding("note", name, "chat template", text)
     if student.template:
-        return "ok", name, "chat template", "the student's, for both"
+        return Finding("ok", name, "chat template", "the student's, for both")
     if teacher.template:
         text = "the student has none: both see plain text, though the teacher was taught in its template"
-        return "warning", name, "chat template", f"{text}; its own row uses it"
-    return "ok", name, "chat template", "none: both see plain text"
+        return Finding("warning", name, "chat template", f"{text}; its own row uses it")
+    return Finding("ok", name, "chat template", "none: both see plain text")
 
 
-def _stops(student: Facts, teacher: Facts, name: str) -> tuple[Level, str, str, str]:
+def _stops(name: str, student: Facts, teacher: Facts) -> Finding:
     ours, theirs = set(student.stops), set(teacher.stops)
     if not ours or not theirs:
-        return "warning", name, "end of response", "not known: no generation_config.json or EOS token in reach"
+        return Finding("warning", name, "end of response", "not known: no generation_config.json or EOS token in reach")
     shown = f"student {_plain(ours)}, teacher {_plain(theirs)}"
     if ours >= theirs:
-        return "ok", name, "end of response", shown
-    return "note", name, "end of response", f"{shown}: the student is taught to stop at the teacher's too"
+        return Finding("ok", name, "end of response", shown)
+    return Finding("note", name, "end of response", f"{shown}: the student is taught to stop at the teacher's too")
 
 
-def _pads(student: Facts, teacher: Facts, name: str) -> tuple[Level, str, str, str]:
+def _pads(name: str, student: Facts, teacher: Facts) -> Finding:
     """What fills rows up. Responses are told from padding by their length, so that an end may serve."""
     text = "; ".join(f"{role}: {_pad(model)}" for role, model in (("student", student), ("teacher", teacher)))
     known = student.pad is not None and teacher.pad is not None
-    return ("ok" if known else "note"), name, "pad token", text
+    return Finding(("ok" if known else "note"), name, "pad token", text)
 
 
 def _pad(model: Facts) -> str:
@@ -188,10 +196,10 @@ def _context(subject: str, model: Facts, response: int, prompt: Prompts) -> Iter
         yield Finding("warning", subject, "context length", f"{text}, of which {prompt.counted:,} are counted")
 
 
-def licence(model: Facts, subject: str) -> tuple[Level, str, str, str]:
+def licence(subject: str, model: Facts) -> Finding:
     """Under what terms a model can be had."""
     gate = {True: ", gated: accept its licence on the hub and log in", False: "", None: ", gate not known"}
     text = f"{model.name} ({model.source}): {model.license or 'not known'}{gate[model.gated]}"
     if model.trouble:
-        return "warning", subject, "licence, gate", f"{text}; {model.trouble}"
-    return ("note" if model.gated else "ok"), subject, "licence, gate", text
+        return Finding("warning", subject, "licence, gate", f"{text}; {model.trouble}")
+    return Finding(("note" if model.gated else "ok"), subject, "licence, gate", text)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from study.plan import Plan, make_plan
+from study.plan import make_plan
+from study.planned import Plan
 from tests.unit.test_config import put, write
 from training.errors import UserError
 from training.folders import ROOT

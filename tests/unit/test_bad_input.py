@@ -108,7 +108,7 @@ def test_samples(tmp_path: Path, content: bytes, told: str) -> None:
 THRESHOLDS = [
     ("", "no valid JSON"),
     ("0.2", "a JSON object is needed, not float"),
-    ("{}", "the key 'd' is missing; delete it and run make tables again"),
+    ("{}", "the key 'd' is missing; delete it and run make tables with its SIZE"),
     ('{"d": "0.2"}', "'d' is '0.2', but must be a number"),
     ('{"d": NaN}', "'d' is nan, but must be a number above 0"),
     ('{"d": -0.1}', "'d' is -0.1, but must be a number above 0"),

@@ -124,12 +124,15 @@ def test_a_failed_run_is_a_gap_with_its_reason(tmp_path, capsys):
     ("damage", "why"),
     [
         (lambda run: (run / "run.json").unlink(), "run.json is not there"),
-        (lambda run: (run / "run.json").write_text("{"), "run.json is not JSON"),
-        (lambda run: (run / "run.json").write_text("[]"), "run.json holds no JSON object"),
+        (lambda run: (run / "run.json").write_text("{"), "{run}/run.json is no valid JSON"),
+        (lambda run: (run / "run.json").write_text("[]"), "{run}/run.json: a JSON object is needed"),
         (lambda run: (run / "run.json").write_text("{}"), "run.json does not say how the run ended"),
         (lambda run: (run / "cost.json").unlink(), "cost.json is not there"),
-        (lambda run: (run / "curves.jsonl").write_text('{"step": 0}\n'), "curves.jsonl lacks step"),
-        (lambda run: (run / "curves.jsonl").write_bytes(b"\xff"), "curves.jsonl cannot be read"),
+        (
+            lambda run: (run / "curves.jsonl").write_text('{"step": 0}\n'),
+            "{run}/curves.jsonl, line 1: the key 'reward' is missing",
+        ),
+        (lambda run: (run / "curves.jsonl").write_bytes(b"\xff"), "{run}/curves.jsonl cannot be read"),
         (lambda run: (run / "scores.parquet").unlink(), "scores.parquet is not there"),
         (lambda run: (run / "scores.parquet").write_bytes(b"PAR1"), "scores.parquet cannot be read"),
         (lambda run: scores()[["test"]].to_parquet(run / "scores.parquet"), "scores.parquet cannot be read"),
@@ -137,12 +140,13 @@ def test_a_failed_run_is_a_gap_with_its_reason(tmp_path, capsys):
     ],
 )
 def test_a_missing_or_damaged_file_is_a_gap_that_names_it(tmp_path, damage, why):
-    damage(make_run(tmp_path / "runs" / "a"))
+    run = make_run(tmp_path / "runs" / "a")
+    damage(run)
     index, long, curves, costs = collect(tmp_path, entry("a"))
     assert index["runs"][0]["status"] == "missing"
     said = index["runs"][0]["why"]
-    assert said.startswith(why)
-    what = tmp_path / "runs" / "a" / ("scores.parquet" if "scores" in why else "")
+    assert said.startswith(why.replace("{run}", str(run)))
+    what = run / ("scores.parquet" if "scores" in why else "")
     assert said.endswith("is not there" if "not there" in why else f"; delete {what} and make the size again")
     assert len(long) == len(curves) == len(costs) == 0
 
@@ -172,7 +176,7 @@ def test_the_threshold_file_of_a_pair_is_read(tmp_path):
 
 @pytest.mark.parametrize(
     ("threshold", "says"),
-    [("nowhere.json", "delete it and run make tables again"), (None, "must have 'd' and 'source'")],
+    [("nowhere.json", "delete it and run make tables with its SIZE"), (None, "must have 'd' and 'source'")],
 )
 def test_a_pair_without_threshold_is_refused(tmp_path, threshold, says):
     with pytest.raises(UserError, match=says):
@@ -184,5 +188,5 @@ def test_a_damaged_threshold_file_says_what_to_do(tmp_path):
     file = tmp_path / "threshold.json"
     for text, says in (("{", "no valid JSON"), ("{}", "'d' is missing"), ('{"d": "x", "source": ""}', "'d' is 'x'")):
         file.write_text(text)
-        with pytest.raises(UserError, match=f"{says}.*; delete it and run make tables again"):
+        with pytest.raises(UserError, match=f"{says}.*; delete it and run make tables with its SIZE"):
             collect(tmp_path, entry("absent"), threshold=str(file))

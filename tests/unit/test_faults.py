@@ -240,7 +240,7 @@ def test_damaged_samples_are_named_with_the_remedy(damage: object, tmp_path: Pat
     """Every line that is left is JSON: only the checksum tells."""
     path = written(tmp_path / "samples.jsonl")
     path.write_text(damage(path.read_text()))  # type: ignore[operator]
-    with pytest.raises(UserError, match=f"its sha256 differs from .*; delete {tmp_path} and run make tables again"):
+    with pytest.raises(UserError, match=f"its sha256 differs from .*; delete {tmp_path} and run make"):
         read_samples(path)
 
 

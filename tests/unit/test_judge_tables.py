@@ -18,7 +18,7 @@ from evaluation.collected import Collected, read
 from evaluation.controls import checks
 from evaluation.pairwise import compare, judge_name, opponents, overall
 from evaluation.table_files import Table, to_csv
-from evaluation.tables.judges import VERIFIER, Outcomes, _share, agreement, judge_tables, kappa, outcomes
+from evaluation.tables.judges import VERIFIER, Signs, _share, agreement, judge_tables, kappa, outcomes
 from evaluation.tables.main import main_table
 from evaluation.verdicts import COLUMNS, FILE, Meeting, Verdicts, judged_samples
 from tests.unit.synthetic import TESTS, write_collected
@@ -197,7 +197,7 @@ def test_kappa_is_cohen_s(size: Collected) -> None:
 def test_full_agreement_on_few_questions_is_not_certain() -> None:
     """As every rate of no exceptions: four questions leave open what the fifth would show."""
     signs = {("A", "B"): {0: np.array([1.0, -1, 0, 1])}, ("A", "C"): {0: np.array([1.0, 1, -1, 0])}}
-    one = Outcomes(["a", "b", "c", "d"], signs)
+    one = Signs(["a", "b", "c", "d"], signs)
     same = agreement(one, one)["agree"]
     assert (same.mean, same.high) == (100.0, 100.0)  # type: ignore[union-attr]
     assert same.low == pytest.approx(100 * 0.025 ** (1 / 4))  # type: ignore[union-attr]
@@ -208,7 +208,7 @@ def test_kappa_has_an_interval_where_nearly_all_are_ties() -> None:
     left, right = np.zeros(50), np.zeros(50)
     left[:3], right[:3] = (1.0, 1.0, -1.0), (1.0, 1.0, 1.0)
     prompts = [str(n) for n in range(50)]
-    sides = [Outcomes(prompts, {("A", "B"): dict.fromkeys(range(3), signs)}) for signs in (left, right)]
+    sides = [Signs(prompts, {("A", "B"): dict.fromkeys(range(3), signs)}) for signs in (left, right)]
     found = agreement(*sides)["kappa"]
     assert found.low < found.mean < found.high  # type: ignore[union-attr]
 
@@ -243,7 +243,7 @@ def test_a_judge_that_heeds_instructions_is_out_of_range(size: Collected, folder
 def test_files_that_are_no_verdicts_or_do_not_fit_each_other_are_one_sentence(folder: Path, tmp_path: Path) -> None:
     bad = write_collected(tmp_path, prompts=6, samples=2, steps=2)
     (bad / FILE).write_bytes(b"no parquet")
-    with pytest.raises(UserError, match=r"holds no readable verdicts \(.*delete it and run make tables again"):
+    with pytest.raises(UserError, match=r"holds no readable verdicts \(.*delete it and run make tables with its SIZE"):
         read(bad)
     frame = pd.read_parquet(folder / FILE)
     torn = Verdicts(frame.drop(index=0))

@@ -13,11 +13,11 @@ import yaml
 import study.config
 import study.preflight.costs
 import study.preflight.facts
-from study.config import ROOT
 from study.preflight import __main__ as preflight
 from study.preflight import data_checks
 from tests.tiny import llama
 from training.errors import UserError
+from training.folders import ROOT
 
 pytestmark = pytest.mark.usefixtures("offline")
 

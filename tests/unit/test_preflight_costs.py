@@ -15,7 +15,7 @@ import study.preflight.costs
 import study.preflight.facts
 import study.preflight.hours
 from sources.architectures import published
-from study.config import ROOT, Size, load_size
+from study.config import Size, load_size
 from study.precision import slow_bfloat16
 from study.preflight import __main__ as preflight
 from study.preflight.costs import HERE, Known, cost_findings, find_device
@@ -35,6 +35,7 @@ from study.preflight.hours import Clock
 from study.preflight.pair_checks import Finding, Prompts
 from training.chunks import LEAST_ROWS, TILE
 from training.errors import UserError
+from training.folders import ROOT
 from training.schema import parse
 from training.settings import TrainSettings
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from study import provenance
-from study.code import ROOT, code_hash
+from study.code import code_hash
 from study.machine import instruction_set, machine
 from training.errors import UserError
+from training.folders import ROOT
 
 
 @pytest.fixture

@@ -197,11 +197,11 @@ def test_equal_input_gives_equal_bytes(built: Path, page: str) -> None:
 
 
 def test_missing_parts_are_named(built: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"main.; delete it and run make tables again"):
+    with pytest.raises(UserError, match=r"main.; delete it and run make tables with its SIZE"):
         report.tables(tmp_path)
-    with pytest.raises(UserError, match=r"the figures .*; delete it and run make tables again"):
+    with pytest.raises(UserError, match=r"the figures .*; delete it and run make tables with its SIZE"):
         report.pictures(tmp_path)
-    with pytest.raises(UserError, match=r"quality.md cannot be read .*; delete it and run make tables again"):
+    with pytest.raises(UserError, match=r"quality.md cannot be read .*; delete it and run make tables with its SIZE"):
         report.quality_counts(tmp_path / "quality.md")
-    with pytest.raises(UserError, match="no readable samples"):
+    with pytest.raises(UserError, match=r"samples.jsonl cannot be read, there is no such file"):
         viewers(read(built / "collected"), tmp_path)
