@@ -127,7 +127,8 @@ def spreads(values: Array) -> list[Spread]:
     together = by_seed + by_prompt - by_rest
     if together > 0.0:
         doubt = by_seed**2 / (seeds - 1.0) + by_prompt**2 / (prompts - 1.0) + by_rest**2 / rest_freedom
-        candidates.append(Spread(together / count, max(together**2 / doubt, 1.0), lasting))
+        least = min(seeds, prompts) - 1.0  # which the difference alone would undercut, where prompts hardly differ
+        candidates.append(Spread(together / count, max(together**2 / doubt, least), lasting))
     return candidates
 
 

@@ -10,26 +10,43 @@ import re
 
 _MARK = "####"
 _NUMBER = re.compile(r"[-+]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)")
+# What may stand around the number of a mark: a box (a model may be told of both forms), dollars, bold type.
+_AROUND = [re.compile(pattern) for pattern in (r"\\boxed\{(.*)\}", r"\*\*(.*)\*\*", r"\\?\$(.*?)(?:\\?\$)?")]
 
 
 def extract(text: str) -> str | None:
     """Final answer of a response, normalised; None where the strict form is missing.
 
-    `####` must occur once, and what follows it must be one number and nothing else but white space, a dollar
-    sign, a percent sign or a final full stop. Without any, the content of the last `\\boxed{`, where it is closed.
+    `####` must occur once, and what follows it must be one number and nothing else but white space, a box, asterisks,
+    dollar signs, a percent sign or a final full stop around it. Where none is followed by a number on its line (there
+    is none, or they are headings), the content of the last `\\boxed{`, if it is closed.
     """
-    if text.count(_MARK) == 1:
-        tail = text.split(_MARK)[1].strip().lstrip("$").rstrip(".%").strip()
-        return normalise(tail) if _NUMBER.fullmatch(tail) else None
-    if _MARK in text:
-        return None
+    tails = text.split(_MARK)[1:]
+    if any(_number(tail.lstrip().split("\n")[0]) for tail in tails):
+        found = _number(tails[0]) if len(tails) == 1 else None
+        return normalise(found) if found else None
     boxed = _last_boxed(text)
     return normalise(boxed) if boxed else None
 
 
+def _number(tail: str) -> str | None:
+    """The number that a mark's tail consists of, but for what may stand around it."""
+    bare = _bare(tail)
+    for around in _AROUND:
+        if found := around.fullmatch(bare):
+            bare = _bare(found[1])
+    return bare if _NUMBER.fullmatch(bare) else None
+
+
+def _bare(text: str) -> str:
+    return text.strip().rstrip(".%").strip().removesuffix("\\").strip()
+
+
 def normalise(answer: str) -> str:
-    """Canonical spelling: no thousands commas, leading plus, superfluous zeros or outer space; `0.5` for `.5`."""
-    bare = answer.strip()
+    """Canonical spelling: no thousands commas or thin spaces of LaTeX, leading plus, superfluous zeros or outer space;
+    `0.5` for `.5`.
+    """
+    bare = answer.replace("\\!", "").replace("{,}", ",").strip()
     if not _NUMBER.fullmatch(bare):
         return " ".join(bare.split())
     bare = bare.replace(",", "").lstrip("+")

@@ -40,7 +40,10 @@ class Local:
         encoded = {key: encode(tokenizer, text) for key, text in prompts.items()}
         ids = dict(sorted(encoded.items(), key=lambda item: len(item[1])))
         answers = self._by_vllm if self.settings.backend == "vllm" else self._by_transformers
+        # A template may begin the thinking itself: a reply that is cut then shows nowhere that it was thought.
+        opened = {key for key, found in ids.items() if tokenizer.decode(found[-8:]).rstrip().endswith("<think>")}
         for key, reply in answers(tokenizer, ids):
+            reply = f"<think>{reply}" if key in opened else reply
             keep(key, reply)
             yield key, reply
 

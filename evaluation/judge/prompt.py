@@ -18,8 +18,8 @@ TEMPLATE = Template(Path(__file__).with_name("prompt.md").read_text(encoding="ut
 # Where control tokens begin: <|im_end|>, </s>, <<SYS>>, <think>, <｜User｜> (full-width bars), <0x0A>, [INST], [/INST],
 # [control_8].
 CONTROL = re.compile(r"<(?=[A-Za-z/|｜<!_]|0x[0-9A-Fa-f]+>)|\[(?=/?[A-Za-z_]\w*\])")
-VERDICT = re.compile(r"Verdict: (A|B|tie)")
-MARKUP = "*_`. "  # of a verdict line in bold or with a full stop
+VERDICT = re.compile(r"Verdict:\s*(?:[Aa]nswer )?(A|B|[Tt]ie)")
+MARKUP = re.compile(r"[*_`#>]")  # of a line in bold, quoted or in a heading
 
 
 def judge_prompt(question: str, first: str, second: str) -> str:
@@ -42,7 +42,13 @@ def fence(data: list[str]) -> str:
 
 
 def verdict(reply: str) -> str | None:
-    """A, B or tie; None unless exactly one line is a verdict and it is the last. Thinking does not count."""
-    lines = [line.strip(MARKUP) for line in reply.rpartition("</think>")[2].splitlines() if line.strip()]
-    found = [match[1] for line in lines if (match := VERDICT.fullmatch(line))]
+    """A, B or tie; None unless exactly one line is a verdict and it is the last. Thinking does not count, and a reply
+    that never came to the end of its thinking holds none.
+    """
+    said = reply.rpartition("</think>")[2]
+    if "<think>" in said:
+        return None
+    lines = [MARKUP.sub("", line).strip(". ") for line in said.splitlines()]
+    lines = [line for line in lines if line]
+    found = [match[1].replace("Tie", "tie") for line in lines if (match := VERDICT.fullmatch(line))]
     return found[0] if len(found) == 1 and VERDICT.fullmatch(lines[-1]) else None

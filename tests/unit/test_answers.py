@@ -15,6 +15,15 @@ from training.answers import extract, is_correct
         ("the answer is \\boxed{\\frac{1}{2}}", "\\frac{1}{2}"),
         ("first \\boxed{3} then \\boxed{4}", "4"),
         ("12", None),
+        ("#### \\boxed{12}", "12"),
+        ("#### **\\$1,200.00**", "1200"),
+        ("#### $\\boxed{-5}$.", "-5"),
+        ("#### 40\\%", "40"),
+        ("#### \\boxed{x}", "x"),  # the mark has no number, so the box counts
+        ("#### Step 1\nadd\n#### Step 2\nso \\boxed{\\frac{1}{2}}", "\\frac{1}{2}"),
+        ("#### Step 1\nadd\n#### 5", None),
+        ("#### 5\nno, \\boxed{6}", None),
+        ("#### 5\n\\boxed{5}", None),
         ("#### 12 apples", None),
         ("#### 3 #### 4", None),
         ("#### 1,2", None),
@@ -39,6 +48,8 @@ def test_extract(text: str, answer: str | None) -> None:
         ("#### -0", "0"),
         ("#### .5", "0.5"),
         ("\\boxed{-00.50}", "-0.5"),
+        ("\\boxed{10080}", "10,\\!080"),
+        ("\\boxed{10{,}080}", "10,\\!080"),
     ],
 )
 def test_spelling_of_a_number_does_not_matter(text: str, gold: str) -> None:

@@ -16,8 +16,9 @@ from evaluation.judge import __main__ as judge
 from evaluation.judge import prompt
 from evaluation.judge.cache import Cache, key_of
 from evaluation.judge.comparisons import INSTRUCTION, comparisons
+from evaluation.judge.local import Local
 from evaluation.judge.prompt import fence, inert, judge_prompt, verdict
-from evaluation.judge.settings import EndpointJudge, JudgedRun
+from evaluation.judge.settings import EndpointJudge, JudgedRun, LocalJudge
 from study.config import Size
 from study.plan import make_plan
 from tests.unit.judged import parts, write_runs
@@ -92,6 +93,13 @@ def test_mathematics_is_left_as_it_is() -> None:
         ("A is sound.\n\nVerdict: A", "A"),
         ("Verdict: tie\n\n", "tie"),
         ("**Verdict: B**", "B"),
+        ("**Verdict:** A", "A"),
+        ("### Verdict: **B**", "B"),
+        ("> Verdict:A", "A"),
+        ("Verdict: Tie.", "tie"),
+        ("Verdict: Answer A", "A"),
+        ("Verdict: A**\n**", "A"),
+        ("Verdict: A or B", None),
         ("<think>Verdict: A?</think>\nVerdict: B.", "B"),
         ("Verdict: A\nVerdict: B", None),
         ("Verdict: A\nbecause it is better", None),
@@ -173,6 +181,18 @@ def test_a_local_model_judges_once_and_its_context_is_respected(tmp_path: Path) 
     job["local"] = local | {"max_new_tokens": 4000}
     with pytest.raises(UserError, match="context of 4096 tokens"):
         judge.main(["--params", json.dumps(job), *command[2:], "--out", str(tmp_path / "no.parquet")])
+
+
+@pytest.mark.parametrize(("asked", "reply"), [("A <think>", "<think>Verdict: A"), ("A", "Verdict: A")])
+def test_thinking_that_the_template_begins_is_part_of_the_reply(
+    asked: str, reply: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = SimpleNamespace(decode=lambda words: " ".join(words) + "\n")
+    monkeypatch.setattr("training.models.load_tokenizer", lambda model: tokenizer)
+    monkeypatch.setattr("training.prompt.encode", lambda tokenizer, text: text.split())
+    monkeypatch.setattr(Local, "_by_transformers", lambda self, tokenizer, ids: [(key, "Verdict: A") for key in ids])
+    found = Local(LocalJudge(model="m")).replies({"k": asked}, lambda key, reply: None)
+    assert dict(found) == {"k": reply}
 
 
 @pytest.mark.parametrize(

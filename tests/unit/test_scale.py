@@ -29,6 +29,7 @@ from training.schema import parse
 from training.settings import TrainSettings
 from training.stops import share_stops, stop_ids
 from training.vocabulary import clashes
+from world.tokenizer import build
 
 COUNTS = {
     "Qwen/Qwen2.5-Math-1.5B": 1_543_714_304, "Qwen/Qwen2.5-Math-7B-Instruct": 7_615_616_512,
@@ -179,6 +180,12 @@ def test_ids_of_a_list_of_tokens_are_their_places(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(json.dumps({"model": model, "added_tokens": added}))
     found = read_vocabulary(tmp_path / "tokenizer.json")
     assert found == Vocabulary({"<unk>": 0, "a": 1, "b": 2, "<end>": 7}, frozenset({"<end>"}))
+
+
+def test_a_template_that_prints_the_date_prints_the_same_every_day() -> None:
+    tokenizer = build()
+    tokenizer.chat_template = "{{ '7' if date_string == '26 Jul 2024' else strftime_now('%d') }}"
+    assert encode(tokenizer, "3") == tokenizer("7", add_special_tokens=False)["input_ids"]
 
 
 def test_tokenizers_of_two_families_are_refused(vision: Path) -> None:
