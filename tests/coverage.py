@@ -71,6 +71,19 @@ def divergence(design: Design, rng: np.random.Generator) -> tuple[float, Array]:
     return float(np.exp(0.5 * design.total**2)), scores
 
 
+def gap(design: Design, rng: np.random.Generator) -> tuple[float, Array]:
+    """The true mean and differences (S, P, K) of two such rows on the same prompts, the second of seeds that agree."""
+    shape = design.seeds, PROMPTS, SAMPLES
+    seeds, prompts = (
+        design.seed * rng.standard_normal((shape[0], 1, 1)),
+        design.prompt * rng.standard_normal((1, PROMPTS, 1)),
+    )
+    rests = design.rest * rng.standard_normal((2, *shape[:2], 1))
+    rows = np.exp(np.stack([seeds + prompts, 0.0 * seeds + prompts]) + rests) * rng.gamma(2.0, 0.5, (2, *shape))
+    shared = 0.5 * (design.prompt**2 + design.rest**2)
+    return float(np.exp(shared + 0.5 * design.seed**2) - np.exp(shared)), rows[0] - rows[1]
+
+
 def seldom(better: float, worse: float, rng: np.random.Generator) -> tuple[float, Array]:
     """The true mean and differences (1, P, K) of two rows that agree but on few prompts, there in every sample."""
     drawn = rng.random((1, PROMPTS, 1))
@@ -109,7 +122,8 @@ def repeated(
 
 
 DESIGNS = [
-    Design(1, 0.0), *(Design(3, spread) for spread in (0.0, 0.3, 0.6, 1.0)),
+    Design(1, 0.0), Design(2, 0.6), Design(3, 0.1, prompt=0.0),
+    *(Design(3, spread) for spread in (0.0, 0.3, 0.6, 1.0, 2.0)),
     *(Design(5, spread) for spread in (0.3, 0.6, 1.0)), Design(10, 0.6),
 ]  # fmt: skip
 CENTRES = {"rate 0.5": 0.0, "rate 0.92": 2.8, "rate 0.95": 3.4, "rate 0.99": 5.0}
@@ -117,12 +131,13 @@ STUDIES = 2000  # standard error of a measured 95 %: half a point
 
 
 def covered(design: Design) -> list[float]:
-    """A line of the table: means, KL, rates by centre, and the two one-sided bounds at a rate of 0.92."""
+    """A line of the table: means, KL, its differences, rates by centre, and both one-sided bounds at a rate of 0.92."""
     at = {name: partial(rates, design, centre=centre) for name, centre in CENTRES.items()}
     one = coverage(repeated(at["rate 0.92"], STUDIES), one_sided)
     return [
         coverage(repeated(partial(normal, design), STUDIES), ends(mean_interval))[2],
         coverage(repeated(partial(divergence, design), STUDIES), ends(positive_interval))[2],
+        coverage(repeated(partial(gap, design), STUDIES), ends(mean_interval))[2],
         *(coverage(repeated(drawn, STUDIES), ends(proportion_interval))[2] for drawn in at.values()),
         *one[:2],
     ]
@@ -131,10 +146,10 @@ def covered(design: Design) -> list[float]:
 def main() -> None:
     """Print the table."""
     bounds = ("certificate at least, rate 0.92", "certificate at most, rate 0.92")
-    columns = ("seeds, spread", "mean, normal", "KL (skewed)", *CENTRES, *bounds)
+    columns = ("seeds, spread", "mean, normal", "KL (skewed)", "difference of KLs", *CENTRES, *bounds)
     print("| " + " | ".join(columns) + " |\n|---|" + "--:|" * (len(columns) - 1))
     for design in DESIGNS:
-        name = f"{design.seeds}, {design.seed or 'none'}"
+        name = f"{design.seeds}, {design.seed or 'none'}" + ("" if design.prompt else ", prompts alike")
         print(f"| {name} | " + " | ".join(f"{value:.1f}" for value in covered(design)) + " |", flush=True)
 
 
