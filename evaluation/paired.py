@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import stats
 
 from evaluation import measures
 from evaluation.collected import Collected, Row
 from evaluation.pairwise import net_wins, scored_meetings
-from evaluation.statistics import Array, Estimate, bounded_interval, mean_interval, smallest_resolved
+from evaluation.statistics import TAIL, Array, Estimate, bounded_interval, mean_interval, smallest_resolved
 
 
 @dataclass(frozen=True)
 class Difference:
-    """`values` (S, P, K) of one row minus another; a `rate` is in [-1, 1] and printed in percentage points."""
+    """`values` (S, P, K) of one row minus another; a `rate` is in [-1, 1] and printed in percentage points.
+
+    `skew`: how far the interval's low and high end lie beyond the t interval's, since the rows' scores are skewed.
+    """
 
     values: Array
     rate: bool
+    skew: tuple[float, float] = (0.0, 0.0)
 
     def estimate(self) -> Estimate:
         """Mean with its interval, in percentage points or nats."""
-        return bounded_interval(self.values).scaled(100.0) if self.rate else mean_interval(self.values)
+        if self.rate:
+            return bounded_interval(self.values).scaled(100.0)
+        found = mean_interval(self.values)
+        return replace(found, low=found.low - self.skew[0], high=found.high + self.skew[1])
 
     def resolved(self) -> float:
         """The smallest true difference that this design finds, same unit; of rates at least half of the interval."""
@@ -45,6 +53,29 @@ def together(size: Collected, one: Row, other: Row, test: str, metric: str) -> t
     return a[..., :samples], b[..., :samples]
 
 
+def divergence_difference(one: Array, other: Array) -> Difference:
+    """One row's divergences minus another's, each (S, P, K), nats.
+
+    Seeds that differ by factors more often show too small a mean of a row than too large a one, and the difference errs
+    with it: each end moves out by what a row's seeds alone add to its own upper end.
+    """
+    return Difference(one - other, False, (_skew(other), _skew(one)))
+
+
+def _skew(values: Array) -> float:
+    """How far the modified Cox bound of a log-normal mean (as in `positive_interval`) lies above the t bound, both of
+    the seeds' means alone; values (S, P, K). 0 with one seed or a mean that is not above 0.
+    """
+    means = values.mean(axis=(1, 2))
+    seeds = len(means)
+    if seeds < 2 or means.min() <= 0.0:
+        return 0.0
+    logs, t = np.log(means), float(stats.t.ppf(1.0 - TAIL, seeds - 1))
+    between = float(logs.var(ddof=1))
+    cox = logs.mean() + between / 2 + t * np.sqrt(between / seeds + between**2 / (2.0 * (seeds - 1)))
+    return max(float(np.exp(cox) - means.mean() - t * means.std(ddof=1) / np.sqrt(seeds)), 0.0)
+
+
 def differences(size: Collected, one: Row, other: Row, test: str) -> dict[str, Difference]:
     """`one` minus `other` in FAC, CS, KL (per token) and reasoning wins minus losses, where defined for both."""
     pair = size.pairs[one.pair]
@@ -55,7 +86,7 @@ def differences(size: Collected, one: Row, other: Row, test: str) -> dict[str, D
         within = [measures.within(values, pair.threshold.d) for values in kl]
         found["CS"] = Difference(within[0] - within[1], True)
     if per_token := together(size, one, other, test, "kl_mean"):
-        found["KL"] = Difference(per_token[0] - per_token[1], False)
+        found["KL"] = divergence_difference(*per_token)
     signs = net_wins(size, one, other, test)
     if signs is not None:
         found["wins - losses"] = Difference(signs, True)

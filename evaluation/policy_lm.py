@@ -19,10 +19,9 @@ from lm_eval.api.model import LM
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.data import derive_seed
+from training.progress import Progress
 from training.prompt import encode
 from training.rollout import generate
-
-REPORT_EVERY_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -119,13 +118,10 @@ def decoding(request: Instance) -> tuple[bool, int]:
 def _batches(prompts: list[list[int]], size: int, task: str) -> Iterator[list[int]]:
     """Indices in batches of similar prompt length, so that little is padded; tells how far it is now and then."""
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    start = told = time.perf_counter()
+    progress = Progress(task, len(order), step="response")
     for done in range(0, len(order), size):
-        now = time.perf_counter()
-        if now - told > REPORT_EVERY_S and done:
-            left = (now - start) / done * (len(order) - done)
-            print(f"{task}: {done} of {len(order)} responses, about {left:.0f} s left", flush=True)
-            told = now
+        if done:
+            progress.show(done)
         yield order[done : done + size]
 
 

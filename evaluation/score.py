@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from evaluation.sample_files import Row, read_samples
 from training.answers import extract, is_correct
 from training.errors import UserError, cli
 from training.files import check_place, write_whole
+from training.progress import Progress
 from world.verify import verify
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ READINGS = ("mean", "sum", "prefix")  # of training.constraint, which imports to
 ESTIMATORS = ("k1", "k3")  # one-token estimates of the same KL, mean per response token
 FLOORED = "floored"  # share of the response's tokens at which the teacher's probability floor is active
 KL_COLUMNS = [*(f"kl_{name}" for name in (*READINGS, *ESTIMATORS)), FLOORED]
-REPORT_EVERY_S = 10.0
 SHOWN = 3  # prompts of each test set whose tokens are kept
 
 
@@ -142,8 +141,7 @@ def measure(rows: list[Row], policy: str, teacher: str, dtype: str, micro_tokens
         raise UserError(f"the samples hold token {largest}, which '{policy}' does not know; generate them again")
     found = Measured.undefined(len(rows))
     for chosen in _micro_batches(prompts, responses, micro_tokens):
-        ends = [rows[i]["finished"] for i in chosen]
-        rollouts = given([prompts[i] for i in chosen], [responses[i] for i in chosen], student.device, ends)
+        rollouts = given([prompts[i] for i in chosen], [responses[i] for i in chosen], student.device)
         kl = {name: values.double() for name, values in token_kl(student, reference, rollouts).items()}
         costs = response_costs(kl["exact"], rollouts.mask)
         columns = [costs[name] for name in READINGS]
@@ -188,7 +186,7 @@ def _micro_batches(prompts: list[list[int]], responses: list[list[int]], budget:
     """Indices of rows with tokens, shortest first, as many at a time as fit the budget once padded."""
     order = [i for i, response in enumerate(responses) if response]
     order.sort(key=lambda i: (len(responses[i]), len(prompts[i])))
-    start = told = time.perf_counter()
+    progress = Progress("divergence", len(order), step="response")
     batch: list[int] = []
     longest = 0
     for done, i in enumerate(order):
@@ -196,10 +194,7 @@ def _micro_batches(prompts: list[list[int]], responses: list[list[int]], budget:
         if batch and (longest + len(responses[i])) * (len(batch) + 1) > budget:
             yield batch
             batch, longest = [], len(prompts[i])
-            if time.perf_counter() - told > REPORT_EVERY_S:
-                told = time.perf_counter()
-                left = (told - start) / done * (len(order) - done)
-                print(f"divergence: {done} of {len(order)} responses, about {left:.0f} s left", flush=True)
+            progress.show(done)
         batch.append(i)
     if batch:
         yield batch

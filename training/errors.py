@@ -19,16 +19,12 @@ STORAGE = {
     errno.EPERM: "make it readable and its folder writable",
     errno.EIO: "check the disk",
 }  # trouble with the disk, and what to do about it
-
-
 PLACE = {
     errno.ENOTDIR: "name a place below a folder, not below a file",
     errno.EEXIST: "name a folder, not a file",
     errno.EISDIR: "name a file, not a folder",
     errno.ENAMETOOLONG: "choose a shorter name",
 }  # a place where nothing can be written or read
-
-
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")  # by CUDA and the CPU's allocator
 COMPILER = "Failed to find C compiler"  # triton, which compiles decoding with a static cache
 DEVICE = ("CUDA error", "CUDA driver error", "CUDNN_STATUS_", "CUBLAS_STATUS_", "NCCL error", COMPILER)
@@ -46,6 +42,12 @@ class TrainingFailed(Exception):
 def of_device(said: str) -> bool:
     """Whether an error's text is trouble of the device or its tools: neither its memory nor a wrong index."""
     return any(words in said for words in DEVICE) and not any(words in said for words in (*OUT_OF_MEMORY, OF_CODE))
+
+
+def short(value: object) -> str:
+    """A value as a message shows it: on one line, at most 60 characters."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from training.errors import UserError
+from training.errors import UserError, short
 
 Row = dict[str, Any]
 KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", list: "a list"}
@@ -56,6 +56,5 @@ def _checked(row: Any, types: Mapping[str, type], where: str, remedy: str) -> Ro
             raise UserError(f"{where}: the key '{key}' is missing; {remedy}")
         value = row[key]
         if not (type(value) is kind or (kind is float and type(value) is int)):
-            shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
-            raise UserError(f"{where}: '{key}' is {shown}, but must be {KINDS[kind]}; {remedy}")
+            raise UserError(f"{where}: '{key}' is {short(value)}, but must be {KINDS[kind]}; {remedy}")
     return row

@@ -64,7 +64,9 @@ def _talk(collective: Callable[..., object], *given: object) -> None:
         raise
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"another process of this run ended, or was silent for {PATIENCE} ({reason})") from error
+        raise UserError(
+            f"another process of this run ended, or was silent for {PATIENCE} ({reason}); see why above and start again"
+        ) from error
 
 
 def sum_over_processes(own: dict[str, float]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""One line of progress on standard error: which run, which step of how many, time left, where it stands."""
+"""One line of progress on standard error: of what, which step of how many, time left, where it stands."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ EVERY_S = 5.0
 class Progress:
     """Prints at most one line every `EVERY_S` seconds, and the last."""
 
-    def __init__(self, name: str, steps: int, first: int = 0) -> None:
-        """`first`: updates done before this process started."""
-        self.name, self.steps, self.first = name, steps, first
+    def __init__(self, name: str, steps: int, first: int = 0, step: str = "step") -> None:
+        """`first`: steps done before this process started; `step`: what a step is called."""
+        self.name, self.steps, self.first, self.step = name, steps, first, step
         self.start = time.monotonic()
         self.printed = -EVERY_S
 
@@ -26,5 +26,5 @@ class Progress:
         self.printed = elapsed
         left = elapsed / (step - self.first) * (self.steps - step)
         shown = "  ".join(f"{k} {v:.3f}" for k, v in values.items() if v is not None)
-        line = f"[{self.name}] step {step}/{self.steps}  {left // 60:.0f}:{left % 60:02.0f} left  {shown}"
+        line = f"[{self.name}] {self.step} {step}/{self.steps}  {left // 60:.0f}:{left % 60:02.0f} left  {shown}"
         print(line, file=sys.stderr, flush=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from training.errors import TrainingFailed
+from training.errors import TrainingFailed, short
 from training.folders import LOGGED
 from training.method import Method
 
@@ -51,5 +51,4 @@ def _fault(returned: Any) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)} with{'' if value.requires_grad else 'out'} gradient"
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else text[:57] + "..."
+    return short(value)

@@ -76,13 +76,8 @@ def pad_prompts(prompts: Sequence[list[int]], pad: int, device: torch.device) ->
     return ids, mask
 
 
-def given(
-    prompts: Sequence[list[int]],
-    responses: Sequence[list[int]],
-    device: torch.device,
-    finished: Sequence[bool] | None = None,
-) -> Rollouts:
-    """Responses that are known, as token ids, in the shape of sampled ones; all `finished` if nothing else is said.
+def given(prompts: Sequence[list[int]], responses: Sequence[list[int]], device: torch.device) -> Rollouts:
+    """Responses that are known, as token ids, in the shape of sampled ones; all count as `finished`.
 
     The id under the padding is 0, whatever the tokenizer's: masks keep it out of every value.
     """
@@ -90,8 +85,8 @@ def given(
     width = int(lengths.max())
     filled = [response + [0] * (width - len(response)) for response in responses]
     mask = torch.arange(width, device=device) < lengths[:, None]
-    ends = torch.tensor([True] * len(responses) if finished is None else list(finished), device=device)
-    return Rollouts(*pad_prompts(prompts, 0, device), torch.tensor(filled, device=device), mask, ends)
+    ended = torch.ones(len(responses), dtype=torch.bool, device=device)
+    return Rollouts(*pad_prompts(prompts, 0, device), torch.tensor(filled, device=device), mask, ended)
 
 
 def response_mask(response: Tensor, stops: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from training.errors import UserError, nearest
+from training.errors import UserError, nearest, short
 
 Model = TypeVar("Model", bound=BaseModel)
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
@@ -51,7 +51,7 @@ def read_params(model: type[Model], given: str) -> Model:
             text = Path(given).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             raise UserError(
-                f"--params {_short(given)} is neither JSON text nor a readable file ({error}); quote it as one word"
+                f"--params {short(given)} is neither JSON text nor a readable file ({error}); quote it as one word"
             ) from error
     try:
         values = json.loads(text)
@@ -72,7 +72,7 @@ def _sentence(model: type[BaseModel], problem: Any) -> str:
     why = problem["msg"].removeprefix("Value error, ")
     if not path and problem["type"] == "value_error":  # about several keys, which it names
         return f"{why}; change it"
-    return f"'{key}' is {_short(problem['input'])}, but {why[0].lower()}{why[1:]}; change it"
+    return f"'{key}' is {short(problem['input'])}, but {why[0].lower()}{why[1:]}; change it"
 
 
 def _key_sentence(path: list[str], problem: Any) -> str:
@@ -106,8 +106,3 @@ def _unfold(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [m for inner in getattr(annotation, "__args__", ()) for m in _unfold(inner)]
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

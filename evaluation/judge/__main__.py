@@ -10,7 +10,6 @@ as 1 (left is better), 0 (tie), -1 (right is better), NaN (no verdict in the rep
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,9 +22,9 @@ from evaluation.judge.comparisons import Comparison, comparisons
 from evaluation.judge.prompt import judge_prompt, verdict
 from evaluation.judge.settings import Job
 from training.errors import cli
+from training.progress import Progress
 from training.schema import read_params
 
-REPORT_EVERY_S = 10.0
 Keep = Callable[[str, str], None]  # key, reply
 LEFT_IS = {"A": 1.0, "B": -1.0, "tie": 0.0}  # in the order in which `left` is answer A
 
@@ -81,12 +80,10 @@ def ask(name: str, judge: Source, pairs: list[Comparison], cache: Cache) -> dict
     kept = {prompt: reply for prompt, key in keys.items() if (reply := cache.get(key)) is not None}
     missing = {key: prompt for prompt, key in keys.items() if prompt not in kept}
     print(f"judge {name}: {len(kept)} verdicts are kept, {len(missing)} to be asked for", flush=True)
-    start = told = time.perf_counter()
+    progress = Progress(f"judge {name}", len(missing), step="verdict")
     for done, (key, reply) in enumerate(judge.replies(missing, cache.put) if missing else (), 1):
         kept[missing[key]] = reply
-        if (now := time.perf_counter()) - told > REPORT_EVERY_S:
-            told, left = now, (now - start) / done * (len(missing) - done)
-            print(f"judge {name}: {done} of {len(missing)} verdicts, about {left:.0f} s left", flush=True)
+        progress.show(done)
     return kept
 
 
