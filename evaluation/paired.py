@@ -57,9 +57,10 @@ def divergence_difference(one: Array, other: Array) -> Difference:
     """One row's divergences minus another's, each (S, P, K), nats.
 
     Seeds that differ by factors more often show too small a mean of a row than too large a one, and the difference errs
-    with it: each end moves out by what a row's seeds alone add to its own upper end.
+    with the row whose seeds do so more: on its side the end moves out by how much more they add to its own upper end.
     """
-    return Difference(one - other, False, (_skew(other), _skew(one)))
+    more = _skew(one) - _skew(other)
+    return Difference(one - other, False, (max(-more, 0.0), max(more, 0.0)))
 
 
 def _skew(values: Array) -> float:

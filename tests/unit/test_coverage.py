@@ -18,7 +18,7 @@ from evaluation.statistics import (
     positive_interval,
     proportion_interval,
 )
-from tests.coverage import Design, coverage, divergence, ends, normal, one_sided, rates, repeated, seldom
+from tests.coverage import Design, apart, coverage, divergence, ends, gap, normal, one_sided, rates, repeated, seldom
 
 STUDIES = 600  # standard error of a measured 95 %: 0.9 points
 LEAST = 94.0
@@ -38,6 +38,16 @@ def test_means_of_skewed_scores_that_seeds_change_by_a_factor_of_1_8(design: Des
 
 def test_the_plain_interval_of_such_scores_would_claim_too_much() -> None:
     assert coverage(repeated(lambda rng: divergence(FIVE, rng), STUDIES), ends(mean_interval))[2] < 93.0
+
+
+@pytest.mark.parametrize("design", [ONE, Design(3, 0.3), FIVE], ids=str)
+def test_differences_of_two_rows_of_such_scores(design: Design) -> None:
+    assert LEAST <= coverage(repeated(lambda rng: gap(design, rng), STUDIES), ends(apart))[2] <= 99.0
+
+
+def test_the_plain_interval_of_such_a_difference_would_claim_too_much() -> None:
+    plain = coverage(repeated(lambda rng: gap(FIVE, rng), STUDIES), ends(lambda rows: mean_interval(rows[0] - rows[1])))
+    assert plain[2] < 93.0
 
 
 @pytest.mark.parametrize("centre", [0.0, 3.4])

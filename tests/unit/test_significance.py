@@ -17,7 +17,7 @@ from evaluation.claims import _all_of, _certified, _Comparison, _comparison, _co
 from evaluation.collected import Collected, Row, read
 from evaluation.pairwise import compare, net_wins, overall, win_rate_gap
 from evaluation.significance import holm, leaders, resolution, win_tests
-from evaluation.statistics import Estimate, p_value
+from evaluation.statistics import Estimate, mean_interval, p_value
 from tests.unit.synthetic import write_collected
 
 
@@ -232,3 +232,17 @@ def test_the_resolution_names_each_measure_with_a_positive_range(size: Collected
         low = re.search(rf"{name} ([\d.]+)", text)
         assert low is not None
         assert float(low[1]) > 0
+
+
+def test_a_difference_of_divergences_reaches_further_on_the_side_of_the_row_whose_seeds_differ_more() -> None:
+    """Seeds at 1, 2 and 4 nats: logs 0, ln 2, 2 ln 2, variance (ln 2)^2; Cox and t bounds of the three."""
+    uneven, even = (np.tile(np.array(means)[:, None, None], (1, 50, 2)) for means in ([1.0, 2.0, 4.0], [2.0, 2.0, 2.0]))
+    t, between = 4.302653, np.log(2.0) ** 2
+    cox = np.exp(np.log(2.0) + between / 2 + t * np.sqrt(between / 3 + between**2 / 4))
+    beyond = cox - (7 / 3 + t * np.sqrt(7 / 3) / np.sqrt(3))
+    plain, found = mean_interval(uneven - even), paired.divergence_difference(uneven, even).estimate()
+    assert (found.low, found.high) == pytest.approx((plain.low, plain.high + beyond), rel=1e-6)
+    turned = paired.divergence_difference(even, uneven).estimate()
+    assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
+    alike = paired.divergence_difference(uneven, 3.0 * uneven[::-1] / 3.0).estimate()
+    assert alike == mean_interval(uneven - uneven[::-1])

@@ -61,6 +61,8 @@ def test_the_three_spreads_by_hand() -> None:
     assert crossed.with_prompts(4).variance == pytest.approx(lasting + (together / 12 - lasting) / 4)
     small = np.array([[3.2, -1.2], [-1.2, -0.8]])[:, :, None]  # 4 + 4 - 5.76: too little for a degree of freedom
     assert spreads(small)[2].freedom == 1.0
+    alike = y - y.mean(axis=0) + np.array([0.1, -0.1, 0.1, -0.1])[None, :, None]  # prompts differ by less than the rest
+    assert spreads(alike)[2].freedom == 2.0  # no fewer than the seeds have, of which nearly all of it is
 
 
 def test_seeds_that_disagree_widen_the_interval_to_their_own() -> None:
