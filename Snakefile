@@ -4,6 +4,7 @@ import json
 import sys
 from os import environ, pathsep
 from os.path import relpath
+from pathlib import Path
 from shlex import quote
 from shutil import which
 
@@ -49,11 +50,25 @@ for warning in (unused, None if card else slow_bfloat16(PLAN.size)):
         print(f"warning: {warning}", file=sys.stderr)
 
 BUILT = f"results/built/{PLAN.name}"
+# Each job reads this file again, and the code with it, as they are when it starts.
+STARTED = "SUITE_PLAN_AT_START"
+if workflow.is_main_process:
+    environ[STARTED] = PLAN.fingerprint()
 
 
 def as_json(value):
     """Parameters as one JSON argument, the same text for the same content; in ASCII, for a job in any locale."""
     return json.dumps(value, sort_keys=True)
+
+
+def same_plan():
+    """The plan, for jobs that gather runs by their ids: what ran before was named by the plan of the start."""
+    if environ.get(STARTED, PLAN.fingerprint()) != PLAN.fingerprint():
+        raise WorkflowError(
+            f"error: config/{PLAN.name}.yaml, a method or the code of training or evaluation was changed while the "
+            "workflow ran; start it again: what the change does not touch is kept"
+        )
+    return PLAN
 
 
 wildcard_constraints:
@@ -75,6 +90,13 @@ localrules:
     ablations,
     all,
     runs,
+
+
+onsuccess:
+    quality = Path(f"{BUILT}/quality.md")
+    if workflow.is_main_process and quality.is_file():
+        counts = [line for line in quality.read_text().splitlines() if line.startswith("Quality: ")]
+        print(*counts, f"See {quality}.", file=sys.stderr)
 
 
 rule all:

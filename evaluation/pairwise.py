@@ -81,6 +81,8 @@ def judge_name(size: Collected) -> str:
     verified = {pair for pair, content in size.pairs.items() for row in size.rows(pair) for test in content.tests
                 if size.scores(row, test.name, "reasoning")}  # fmt: skip
     judges = size.verdicts.judges
+    if not judges and not verified:
+        return "a verifier or a judge, of which this size has neither"
     if not judges or verified == set(size.pairs):
         return "the exact step verifier"
     name, model = next(iter(judges.items()))

@@ -15,7 +15,7 @@ rule collect_ablation:
         "../environment.yml"
     threads: 1
     params:
-        params=lambda w: as_json(PLAN.summary(w.ablation)),
+        params=lambda w: as_json(same_plan().summary(w.ablation)),
         code=code_hash("evaluation/collect.py"),
     shell:
         "python -m evaluation.collect --params {params.params:q} --runs results/runs --out {output} 2> {log}"

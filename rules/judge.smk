@@ -20,7 +20,7 @@ rule judge:
     resources:
         gpu=lambda w: int(PLAN.size.judges[w.judge].local is not None),
     params:
-        params=lambda w: as_json(PLAN.judging(w.judge)),
+        params=lambda w: as_json(same_plan().judging(w.judge)),
         code=code_hash("evaluation/judge/__main__.py", "evaluation/judge/prompt.md"),
         models=lambda w: pretrained(PLAN.judge_model(w.judge)),
         python=lambda w: python(w.judge in VLLM_JUDGES),

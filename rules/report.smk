@@ -35,7 +35,7 @@ rule collect:
         "../environment.yml"
     threads: 1
     params:
-        params=lambda w: as_json(PLAN.summary()),
+        params=lambda w: as_json(same_plan().summary()),
         code=code_hash("evaluation/collect.py"),
         verdicts=lambda w, input: f"--verdicts {input.verdicts}" if input.verdicts else "",
     shell:

@@ -36,8 +36,9 @@ class Split:
 class DataSet:
     """A data set: hub name, splits, reader `(row, position) -> problem without its prompt`, and prompt template.
 
-    One without a hub name is generated where no local copy is given (`sources.reasoning`). One that its authors did not
-    split has all rows as its `test`, and for studies that train on it the parts `train` and `held_out`.
+    One without a hub name ("") is of local files alone; one that is `generated` is so where there is no local copy
+    (`sources.reasoning`). One that its authors did not split has all rows as its `test`, and for studies that train on
+    it the parts `train` and `held_out`.
     """
 
     hub: str
@@ -45,6 +46,7 @@ class DataSet:
     read: Callable[[Row, int], Row]
     template: str = NUMBER
     evaluate_only: str = ""
+    generated: bool = False
 
 
 def _problem(identity: str, question: str, answer: str | None, solution: str) -> Row:
@@ -123,8 +125,13 @@ CATALOGUE: dict[str, DataSet] = {
     "gsm_symbolic_main": _symbolic("main", "GSM_symbolic.jsonl"),
     "gsm_symbolic_p1": _symbolic("p1", "GSM_p1.jsonl"),
     "gsm_symbolic_p2": _symbolic("p2", "GSM_p2.jsonl"),
-    "reasoning_gym": DataSet("", {s: Split(f"reasoning_gym/{s}.jsonl", s) for s in ("train", "test")}, read_reasoning),
-    "reasoning_gym_new": DataSet("", {"test": Split("reasoning_gym/new.jsonl", "new")}, read_reasoning),
+    "reasoning_gym": DataSet(
+        "",
+        {s: Split(f"reasoning_gym/{s}.jsonl", s) for s in ("train", "test")},
+        read_reasoning,
+        generated=True,
+    ),
+    "reasoning_gym_new": DataSet("", {"test": Split("reasoning_gym/new.jsonl", "new")}, read_reasoning, generated=True),
     "math": DataSet(
         "EleutherAI/hendrycks_math",
         {s: Split(f"math/{s}.jsonl", s, _SUBJECTS) for s in ("train", "test")},

@@ -38,9 +38,11 @@ def check(name: str, split: str, root: str | None) -> None:
     if root is not None:
         _local_file(CATALOGUE[name].splits[split], name, root)
         return
+    repository = CATALOGUE[name].hub
+    if not repository:
+        raise UserError(f"data set '{name}' is on no hub, its rows lie in files; {REMEDY}")
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    repository = CATALOGUE[name].hub
     if (Path(HF_HUB_CACHE) / f"datasets--{repository.replace('/', '--')}").is_dir():
         return
     hub = endpoint()
@@ -70,17 +72,18 @@ def read_rows(name: str, split: str, root: str | None) -> list[Row]:
 
 
 def _generated(name: str, split: str, root: str | None) -> bool:
-    """Whether the rows are made here: no hub has them, and there is no local copy either."""
+    """Whether the rows are made here, as there is no local copy."""
     data = CATALOGUE[name]
-    return not data.hub and (root is None or not (Path(root) / data.splits[split].file).is_file())
+    return data.generated and (root is None or not (Path(root) / data.splits[split].file).is_file())
 
 
 def _local_file(split: Split, name: str, root: str) -> Path:
     path = Path(root) / split.file
     if not path.is_file():
+        hub = CATALOGUE[name].hub
+        other = f", or leave `data.root` out to read {hub} from the hub" if hub else ""
         raise UserError(
-            f"data set '{name}' is missing: there is no file {path}; put it there, correct `data.root`, "
-            f"or leave `data.root` out to read {CATALOGUE[name].hub} from the hub"
+            f"data set '{name}' is missing: there is no file {path}; put it there or correct `data.root`{other}"
         )
     return path
 

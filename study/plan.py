@@ -24,7 +24,7 @@ from study.preflight.estimates import check_device
 from study.runs import add_threshold, check_shown, method_runs
 from study.vocabulary import check_vocabularies
 from training.errors import UserError, nearest
-from training.folders import find_folders
+from training.folders import ROOT, find_folders
 from training.method_source import check_source
 from training.model_folder import check_model
 
@@ -101,6 +101,7 @@ def check_inputs(plan: Plan) -> None:
     where = f"config/{plan.name}.yaml"
     for name, pair in plan.size.pairs.items():
         check_vocabularies(name, pair, where)
+        _check_tasks(pair)
         data = plan.pairs[name]["data"]
         if pair.data.problems is not None and not Path(f"results/data/{data}").is_dir():
             problems = ProblemData(**plan.data[data].params)
@@ -111,6 +112,15 @@ def check_inputs(plan: Plan) -> None:
                     check_prompts(plan.size, name, test.name, held, where)
     for judge in plan.size.judges:
         _check_judge(plan, judge, where)
+
+
+def _check_tasks(pair: Pair) -> None:
+    """`UserError` where a test set lacks a file that tells lm-eval how it is asked."""
+    for test in pair.tests:
+        for decoding in ("sampled", "greedy"):
+            file = ROOT / "evaluation" / "tasks" / f"{test.name}_{decoding}.yaml"
+            if not file.is_file():
+                raise UserError(f"test set '{test.name}' has no {file}; write it like svamp_{decoding}.yaml beside it")
 
 
 def _check_judge(plan: Plan, name: str, where: str) -> None:

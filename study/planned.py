@@ -87,6 +87,10 @@ class Plan:
         code = code_hash("evaluation/generate.py", *task_files())
         return f"eval-{short_hash([params, code])}", params
 
+    def fingerprint(self) -> str:
+        """Hash of the ids of all runs and their evaluations: of what is made, and by which code."""
+        return short_hash({run: self.evaluation(run)[0] for run in self.runs})
+
     def chosen(self, ablation: str = "") -> list[Run]:
         """The runs of the size's tables, or those of one ablation."""
         return [self.runs[run] for run in (self.ablations[ablation].runs if ablation else self.tabled)]

@@ -111,11 +111,11 @@ class Folder:
             given = overrides.get(name, setting.default)
             values = given if isinstance(given, list) else [given]
             if not values:
-                raise UserError(f"{where}: '{name}' is an empty list; give at least one value")
-            checked = [setting.check(value, where, name) for value in values]
+                raise UserError(f"{where}: '{name}' of method '{self.name}' is an empty list; give at least one value")
+            checked = [setting.check(value, f"{where}: method '{self.name}'", name) for value in values]
             twice = [value for place, value in enumerate(checked) if value in checked[:place]]
             if twice:
-                raise UserError(f"{where}: '{name}' holds {twice[0]} twice; remove one of them")
+                raise UserError(f"{where}: '{name}' of method '{self.name}' holds {twice[0]} twice; remove one of them")
             axes.append([(name, value) for value in checked])
         return [dict(combination) for combination in itertools.product(*axes)]
 

@@ -70,6 +70,8 @@ def _sentence(model: type[BaseModel], problem: Any) -> str:
     if problem["type"] == "missing":
         return f"'{key}' is missing; add it"
     why = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "too_short":
+        why = f"must hold at least {problem['ctx']['min_length']}"
     if not path and problem["type"] == "value_error":  # about several keys, which it names
         return f"{why}; change it"
     return f"'{key}' is {short(problem['input'])}, but {why[0].lower()}{why[1:]}; change it"

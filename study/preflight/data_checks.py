@@ -32,8 +32,9 @@ DENSE, USUAL = 2, 3
 
 
 def licence_of(data: str) -> str:
-    """Licence of a data set of the catalogue."""
-    return next(text for name, text in LICENCES.items() if data == name or data.startswith(f"{name}_"))
+    """Licence of a data set of the catalogue, as far as it is stated here."""
+    known = (text for name, text in LICENCES.items() if data == name or data.startswith(f"{name}_"))
+    return next(known, "not stated")
 
 
 def _wanted(problems: ProblemData) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from evaluation.statistics import mean_interval, positive_interval, proportion_i
 from tests.coverage import DESIGNS, Design, coverage, divergence, ends, normal, one_sided, rates, repeated
 
 STUDIES = 4000  # standard error of a measured 95 %: 0.34 points
-CALMER = [design for design in DESIGNS if design.seed < 1.0]
+CALMER = [design for design in DESIGNS if design.seed < 1.0 and design.seeds != 2]
 
 
 @pytest.mark.parametrize("design", CALMER, ids=str)

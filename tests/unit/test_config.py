@@ -67,7 +67,7 @@ BAD = [
         "judge 'j': there is no model folder './nothere'",
     ),
     (put("threshold", value={"d": 0.2, "reading": "median"}), "'threshold.reading' is 'median'"),
-    (put("seeds", value=[]), "'seeds' is []"),
+    (put("seeds", value=[]), "'seeds' is [], but must hold at least 1; change it"),
     (put("seeds", value=[1, 1]), "but seeds must differ"),
     (put("methods", "cmdp", value={"n": -1}), "'n' is -1, but must be at least 0"),
     (put("methods", "cmdp", value={"phi": "means"}), "'phi' is 'means'; did you mean 'mean'"),
@@ -84,7 +84,7 @@ BAD = [
     (put("methods", "cmdp", value={"constraint": "smu"}), "'constraint' is 'smu'; did you mean 'sum'"),
     (put("methods", "cmdp", value={"lambda": 1}), "method 'cmdp' has no setting 'lambda'"),
     (put("methods", "soft_lagrangian", value={"lambda": [-0.1]}), "'lambda' is -0.1, but must be at least 0"),
-    (put("methods", "soft_lagrangian", value={"lambda": []}), "'lambda' is an empty list"),
+    (put("methods", "soft_lagrangian", value={"lambda": []}), "'lambda' of method 'soft_lagrangian' is an empty list"),
     (put("methods", "grpo", value={"lr": 0}), "'lr' of method 'grpo' is 0"),
     (put("methods", value={}), "'methods' is {}"),
     (put("pairs", "micro", "tests", 0, "name", value="sme"), "no test set 'sme'; did you mean 'same'"),
@@ -143,7 +143,7 @@ BAD = [
     (put("methods", "soft_lagrangian", value={"lambda": [1, True]}), "'lambda' is True, but must be a number"),
     (
         put("ablations", "reading", "methods", value={"cmdp": {"n": [1, True]}}),
-        "ablation 'reading': 'n' is True, but must be a number",
+        "ablation 'reading': method 'cmdp': 'n' is",
     ),
     (put("pairs", "micro", "tests", value=[]), "'pairs.micro.tests' is []"),
     (put("pairs", "micro", "tests", value=[{"name": "same"}]), "'pairs.micro.tests.0.title' is missing"),
@@ -169,7 +169,10 @@ BAD = [
     (put("methods", "cmdp", value={"n": "many"}), "'n' is 'many', but must be a number"),
     (put("methods", "cmdp", value={"n": True}), "'n' is True, but must be a number"),
     (put("methods", "cmdp", value={"n": float("inf")}), "'n' is inf, but must be a number"),
-    (put("methods", "soft_lagrangian", value={"lambda": [0.1, 0.1]}), "'lambda' holds 0.1 twice"),
+    (
+        put("methods", "soft_lagrangian", value={"lambda": [0.1, 0.1]}),
+        "'lambda' of method 'soft_lagrangian' holds 0.1 twice",
+    ),
     (
         put("methods", "soft_lagrangian", value={"lambda": [0.1, 0.10000001]}),
         "'lambda' of method 'soft_lagrangian' is 0.1 and 0.10000001, both of which tables show as 'λ=0.1'; take one",

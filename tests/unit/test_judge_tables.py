@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from copy import copy
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,9 @@ def test_the_verifier_decides_where_there_is_one_and_else_the_first_judge(size: 
     unverified = Collected.__new__(Collected)
     unverified.__dict__.update({k: v for k, v in vars(size).items() if not k.startswith("_")})
     unverified._scores = size._scores[~size._scores["metric"].isin(["reasoning", "sound"])]
+    nobody = copy(unverified)
+    nobody.verdicts = Verdicts(pd.DataFrame(columns=COLUMNS))
+    assert judge_name(nobody) == "a verifier or a judge, of which this size has neither"
     found = compare(unverified, row, other, "same")
     assert found is not None
     assert found.win.samples == 1

@@ -12,7 +12,8 @@ import yaml
 
 from study import code
 from study.config import Size, load_size
-from study.plan import asked, make_plan
+from study.plan import asked, check_inputs, make_plan
+from study.planned import task_files
 from study.threshold import Origin, threshold
 from training.errors import UserError
 from training.schema import parse
@@ -244,3 +245,23 @@ def test_a_calibrated_threshold_is_the_quantile_of_the_last_measurement(tmp_path
     curves.write_text("")
     with pytest.raises(UserError, match="no measurement"):
         threshold(params, curves)
+
+
+def test_a_test_set_that_lacks_a_task_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tasks = shutil.copytree(code.ROOT / "evaluation" / "tasks", tmp_path / "evaluation" / "tasks")
+    (tasks / "same_greedy.yaml").unlink()
+    plan = make_plan("smoke")
+    monkeypatch.setattr("study.plan.ROOT", tmp_path)
+    with pytest.raises(UserError, match=r"test set 'same' has no .*same_greedy.yaml; write it like svamp_greedy.yaml"):
+        check_inputs(plan)
+
+
+def test_the_fingerprint_of_a_plan_changes_with_its_evaluations_and_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_plan("smoke")
+    first = plan.fingerprint()
+    assert first == make_plan("smoke").fingerprint()
+    monkeypatch.setattr("study.planned.task_files", lambda: task_files()[1:])
+    assert plan.fingerprint() != first
+    monkeypatch.undo()
+    plan.runs.popitem()
+    assert plan.fingerprint() != first

@@ -192,7 +192,8 @@ def test_every_data_set_has_a_licence() -> None:
     assert {name: licence_of(name) for name in CATALOGUE if name.startswith(("svamp", "gsm_"))} == {
         "svamp": "MIT", **dict.fromkeys(("gsm_symbolic_main", "gsm_symbolic_p1", "gsm_symbolic_p2"), "CC BY-NC-ND 4.0")
     }  # fmt: skip
-    assert all(licence_of(name) for name in CATALOGUE)
+    assert all(licence_of(name) != "not stated" for name in CATALOGUE)
+    assert licence_of("plums") == "not stated"
 
 
 def test_folders_that_planning_refuses_are_refused(tmp_path: Path) -> None:

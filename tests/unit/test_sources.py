@@ -4,6 +4,7 @@ import io
 import json
 import re
 import urllib.error
+from dataclasses import replace
 
 import pytest
 
@@ -237,6 +238,16 @@ def test_the_real_size_is_planned_from_local_copies(root):
     (root / "svamp" / "SVAMP.json").unlink()
     with pytest.raises(UserError, match=r"no file .*SVAMP\.json"):
         make_plan("smollm2_cpu", str(root))
+
+
+def test_a_data_set_that_is_on_no_hub_is_read_from_its_file_and_never_generated(root, monkeypatch):
+    monkeypatch.setitem(rows.CATALOGUE, "plums", replace(CATALOGUE["svamp"], hub=""))
+    with pytest.raises(UserError, match=r"no file .*SVAMP\.json; put it there or correct `data.root`$"):
+        rows.check("plums", "test", str(root / "absent"))
+    with pytest.raises(UserError, match="data set 'plums' is on no hub, its rows lie in files; give a folder"):
+        rows.check("plums", "test", None)
+    write(root / "svamp" / "SVAMP.json", made_up("svamp", 3))
+    assert rows.read_rows("plums", "test", str(root)) == made_up("svamp", 3)
 
 
 @pytest.mark.parametrize("given", ["{svamp: 100, gsm8k: null}", "{svamp: 100, gsm8k: 100}"])
