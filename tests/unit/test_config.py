@@ -141,10 +141,7 @@ BAD = [
         "pairs.micro.train: exactly one of 'steps' (1 or more) and 'epochs' must be given; change it",
     ),
     (put("methods", "soft_lagrangian", value={"lambda": [1, True]}), "'lambda' is True, but must be a number"),
-    (
-        put("ablations", "reading", "methods", value={"cmdp": {"n": [1, True]}}),
-        "ablation 'reading': method 'cmdp': 'n' is",
-    ),
+    (put("ablations", "reading", "methods", value={"cmdp": {"n": [1, True]}}), "'reading': method 'cmdp': 'n' is"),
     (put("pairs", "micro", "tests", value=[]), "'pairs.micro.tests' is []"),
     (put("pairs", "micro", "tests", value=[{"name": "same"}]), "'pairs.micro.tests.0.title' is missing"),
     (put("pairs", "micro", "tests", value=[{"name": "same", "title": "x"}] * 2), "a test set is named twice"),
