@@ -17,8 +17,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The marker of tests that look at a loss."""
+    """The marker of tests that look at a loss; a method that is named and cannot be loaded is one sentence."""
     config.addinivalue_line("markers", "needs_loss: leaves out method folders that bring their own trainer")
+    if config.getoption("--method", default=""):
+        for folder in chosen(config).values():
+            try:
+                folder.own_train() or folder.load()
+            except UserError as error:
+                raise pytest.UsageError(str(error)) from None
 
 
 def chosen(config: pytest.Config) -> dict[str, Folder]:

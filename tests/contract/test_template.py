@@ -65,6 +65,14 @@ def test_an_unknown_name_or_key_is_one_sentence(tmp_path: Path) -> None:
     mine = copy(tmp_path)
     replace(mine / "method.yaml", "label:", "lable:")
     assert f"{mine / 'method.yaml'}: " in "".join(outputs(check(tmp_path, "--collect-only")))
+    replace(mine / "method.yaml", "lable:", "label:")
+    (mine / "method.py").write_text("def (")
+    said = check(tmp_path)
+    assert said.returncode == 4
+    assert (
+        said.stderr.split()
+        == f"ERROR: {mine / 'method.py'}, line 1: no valid Python (invalid syntax); correct it".split()
+    )
 
 
 def outputs(ran: subprocess.CompletedProcess[str]) -> tuple[str, str]:
