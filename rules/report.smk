@@ -143,7 +143,7 @@ rule tuning:
         "../environment.yml"
     threads: 1
     params:
-        params=lambda w: as_json(PLAN.summary()),
+        params=lambda w: as_json(same_plan().summary()),
         code=code_hash("evaluation/tuning.py"),
     shell:
         "python -m evaluation.tuning --params {params.params:q} --runs results/runs --out {output} 2> {log}"
