@@ -50,10 +50,17 @@ for warning in (unused, None if card else slow_bfloat16(PLAN.size)):
         print(f"warning: {warning}", file=sys.stderr)
 
 BUILT = f"results/built/{PLAN.name}"
-# Each job reads this file again, and the code with it, as they are when it starts.
+# Of a cluster each job reads this file again, and the code with it, as they are when it starts.
 STARTED = "SUITE_PLAN_AT_START"
 if workflow.is_main_process:
     environ[STARTED] = PLAN.fingerprint()
+CHANGED = environ.get(STARTED, PLAN.fingerprint()) != PLAN.fingerprint()
+EDITED = (
+    f"config/{PLAN.name}.yaml, a method or the code of training or evaluation was changed while the workflow ran; "
+    "start it again: what the change does not touch is kept"
+)
+if CHANGED:
+    print(f"warning: {EDITED}", file=sys.stderr)
 
 
 def as_json(value):
@@ -63,11 +70,8 @@ def as_json(value):
 
 def same_plan():
     """The plan, for jobs that gather runs by their ids: what ran before was named by the plan of the start."""
-    if environ.get(STARTED, PLAN.fingerprint()) != PLAN.fingerprint():
-        raise WorkflowError(
-            f"error: config/{PLAN.name}.yaml, a method or the code of training or evaluation was changed while the "
-            "workflow ran; start it again: what the change does not touch is kept"
-        )
+    if CHANGED:
+        raise WorkflowError(f"error: {EDITED}")
     return PLAN
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from study.code import code_hash, short_hash
@@ -134,7 +135,8 @@ class Plan:
         return {**described, "reading": self.size.threshold.reading, "regime": pair.regime.model_dump(mode="json")}
 
 
-def task_files() -> list[str]:
-    """Files that define the evaluation tasks, relative to the repository."""
+@cache
+def task_files() -> tuple[str, ...]:
+    """Files that define the evaluation tasks, relative to the repository, as first seen, as all hashed code is."""
     files = [f for f in (ROOT / "evaluation" / "tasks").rglob("*") if f.suffix in {".yaml", ".py"}]
-    return sorted(str(f.relative_to(ROOT)) for f in files)
+    return tuple(sorted(str(f.relative_to(ROOT)) for f in files))

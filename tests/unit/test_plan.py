@@ -265,3 +265,18 @@ def test_the_fingerprint_of_a_plan_changes_with_its_evaluations_and_runs(monkeyp
     monkeypatch.undo()
     plan.runs.popitem()
     assert plan.fingerprint() != first
+
+
+def test_a_task_file_that_is_added_while_a_workflow_runs_changes_no_id(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """All evaluations were sought under other ids once, and the tables were empty."""
+    tasks = tmp_path / "evaluation" / "tasks"
+    tasks.mkdir(parents=True)
+    (tasks / "a.yaml").touch()
+    monkeypatch.setattr("study.planned.ROOT", tmp_path)
+    task_files.cache_clear()
+    first = task_files()
+    (tasks / "b.yaml").touch()
+    assert task_files() == first == ("evaluation/tasks/a.yaml",)
+    task_files.cache_clear()
