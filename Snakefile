@@ -22,7 +22,6 @@ from snakemake.settings.types import DeploymentMethod
 from study.code import code_hash
 from study.machine import card_out_of_reach
 from study.plan import asked, make_plan
-from study.planned import task_files
 from study.precision import slow_bfloat16
 from training.errors import UserError
 from training.folders import find_folders
@@ -52,9 +51,10 @@ for warning in (unused, None if card else slow_bfloat16(PLAN.size)):
 BUILT = f"results/built/{PLAN.name}"
 # Of a cluster each job reads this file again, and the code with it, as they are when it starts.
 STARTED = "SUITE_PLAN_AT_START"
+fingerprint = PLAN.fingerprint()
 if workflow.is_main_process:
-    environ[STARTED] = PLAN.fingerprint()
-CHANGED = environ.get(STARTED, PLAN.fingerprint()) != PLAN.fingerprint()
+    environ[STARTED] = fingerprint
+CHANGED = environ.get(STARTED, fingerprint) != fingerprint
 EDITED = (
     f"config/{PLAN.name}.yaml, a method or the code of training or evaluation was changed while the workflow ran; "
     "start it again: what the change does not touch is kept"

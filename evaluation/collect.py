@@ -35,8 +35,8 @@ COSTS = [
 ]  # fmt: skip
 RECORDS = {"trained": "provenance.json", "scored": "score.provenance.json"}  # of study.provenance
 TEXT = {"run", "test", "decoding", "prompt", "metric"}
-AGAIN = "delete {} and make the size again"
 WHOLE = {"sample", "step", "response"}
+AGAIN = "delete {} and make the size again"
 
 
 class Entry(BaseModel):

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
 from evaluation import measures
 from evaluation.collected import Collected, Row
 from evaluation.pairwise import net_wins, scored_meetings
-from evaluation.statistics import TAIL, Array, Estimate, bounded_interval, mean_interval, smallest_resolved
+from evaluation.statistics import Array, Estimate, Spread, bounded_interval, mean_interval, smallest_resolved
 
 
 @dataclass(frozen=True)
@@ -71,10 +70,11 @@ def _skew(values: Array) -> float:
     seeds = len(means)
     if seeds < 2 or means.min() <= 0.0:
         return 0.0
-    logs, t = np.log(means), float(stats.t.ppf(1.0 - TAIL, seeds - 1))
+    logs, freedom = np.log(means), seeds - 1.0
     between = float(logs.var(ddof=1))
-    cox = logs.mean() + between / 2 + t * np.sqrt(between / seeds + between**2 / (2.0 * (seeds - 1)))
-    return max(float(np.exp(cox) - means.mean() - t * means.std(ddof=1) / np.sqrt(seeds)), 0.0)
+    cox = Spread(between / seeds + between**2 / (2.0 * freedom), freedom).half_width()
+    plain = Spread(float(means.var(ddof=1)) / seeds, freedom).half_width()
+    return max(float(np.exp(logs.mean() + between / 2 + cox) - means.mean()) - plain, 0.0)
 
 
 def differences(size: Collected, one: Row, other: Row, test: str) -> dict[str, Difference]:

@@ -12,14 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.collected import Collected, Row, Run, Test
-from evaluation.sample_files import read_samples
+from evaluation.sample_files import read_samples, read_tokens
 from evaluation.score import SHOWN
-from training.files import check_sum
-from training.json_files import read_rows
 
 PREFERRED = ("cmdp", "grpo")  # shown first: the constrained method and the one without a constraint
 LEVELS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # times d: where the next darker shade begins
-TOKENS: dict[str, type] = {"test": str, "prompt_id": str, "sample": int, "tokens": list, "kl": list}
 
 Key = tuple[str, str]  # test, prompt id
 Lines = dict[Key, dict[str, Any]]
@@ -103,11 +100,8 @@ def _first_two(rows: list[Row]) -> tuple[int, int]:
 def _read(row: Row, runs: Path) -> _Read:
     run = row.finished[0]
     folder = runs / run.run / run.evaluation
-    tokens = folder / "tokens.jsonl"
-    remedy = f"delete {folder} and run make tables with its SIZE: only what hangs on it is made anew"
-    check_sum(tokens, remedy)
     sampled = [line for line in read_samples(folder / "samples.jsonl") if line["decoding"] == "sampled"]
-    return _Read(row, run, _first(sampled), _first(read_rows(tokens, TOKENS, remedy)))
+    return _Read(row, run, _first(sampled), _first(read_tokens(folder / "tokens.jsonl")))
 
 
 def _first(lines: list[dict[str, Any]]) -> Lines:

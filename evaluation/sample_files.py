@@ -1,4 +1,4 @@
-"""Reading `samples.jsonl`: every response of a run, as `evaluation.generate` keeps it."""
+"""Reading what an evaluation keeps of a run: all responses (`samples.jsonl`), the tokens of a few (`tokens.jsonl`)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,26 @@ TYPES: dict[str, type] = {
     "tokens": list, "finished": bool,
 }  # fmt: skip
 
+TOKENS: dict[str, type] = {"test": str, "prompt_id": str, "sample": int, "tokens": list, "kl": list}
+
+
+def remake(folder: Path) -> str:
+    """What to do about a damaged file of an evaluation's folder."""
+    return f"delete {folder} and run make tables with its SIZE: only what hangs on it is made anew"
+
+
+def read_tokens(path: Path) -> list[Row]:
+    """Rows of `evaluation.score`'s tokens file; `UserError` where it is not as written."""
+    remedy = remake(path.parent)
+    check_sum(path, remedy)
+    return read_rows(path, TOKENS, remedy)
+
 
 def read_samples(path: Path) -> list[Row]:
     """Rows of a samples file; `UserError` where it is not as written, or names the line that is not what it must be."""
     if not path.is_file():
         raise UserError(f"{path} cannot be read, there is no such file; run make tables with its SIZE first")
-    remedy = f"delete {path.parent} and run make tables with its SIZE: only what hangs on it is made anew"
+    remedy = remake(path.parent)
     check_sum(path, remedy)
     rows = read_rows(path, TYPES, remedy)
     seen: set[tuple[Any, ...]] = set()

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ValidationError
 
 from evaluation.captions import group_title
 from evaluation.lineage import BESIDE, union
-from evaluation.sample_files import read_samples
+from evaluation.sample_files import read_samples, remake
 from evaluation.table_files import read_cells
 from evaluation.table_runs import Sources
 from training.errors import UserError, cli, nearest
@@ -208,7 +208,7 @@ def _scores(path: Path, test: str, decoding: str, remedy: str) -> dict[Any, dict
 
 def _prompts(folder: Path, test: str, decoding: str, everything: bool) -> Iterator[str]:
     """Prompts of a test set, each with the scores of its responses."""
-    remedy = f"delete {folder} and run make tables with its SIZE: only what hangs on it is made anew"
+    remedy = remake(folder)
     scores = _scores(folder / "scores.parquet", test, decoding, remedy)
     asked: dict[str, list[dict[str, Any]]] = {}
     for sample in read_samples(folder / "samples.jsonl"):

@@ -19,7 +19,7 @@ from sources.settings import ProblemData, ShadowModel
 from study.ablations import ablate
 from study.code import code_hash, short_hash
 from study.config import ROLES, ModelSource, Pair, check_prompts, load_size
-from study.planned import CONTROLS, Made, Plan, Run
+from study.planned import CONTROLS, Made, Plan, Run, task_files
 from study.preflight.estimates import check_device
 from study.runs import add_threshold, check_shown, method_runs
 from study.vocabulary import check_vocabularies
@@ -118,9 +118,11 @@ def _check_tasks(pair: Pair) -> None:
     """`UserError` where a test set lacks a file that tells lm-eval how it is asked."""
     for test in pair.tests:
         for decoding in ("sampled", "greedy"):
-            file = ROOT / "evaluation" / "tasks" / f"{test.name}_{decoding}.yaml"
-            if not file.is_file():
-                raise UserError(f"test set '{test.name}' has no {file}; write it like svamp_{decoding}.yaml beside it")
+            file = f"evaluation/tasks/{test.name}_{decoding}.yaml"
+            if file not in task_files():
+                raise UserError(
+                    f"test set '{test.name}' has no {ROOT / file}; write it like svamp_{decoding}.yaml beside it"
+                )
 
 
 def _check_judge(plan: Plan, name: str, where: str) -> None:

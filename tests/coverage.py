@@ -74,13 +74,11 @@ def divergence(design: Design, rng: np.random.Generator) -> tuple[float, Array]:
 
 def gap(design: Design, rng: np.random.Generator) -> tuple[float, Array]:
     """The true difference, and scores (2, S, P, K), of two such rows on the same prompts; the second's seeds agree."""
-    shape = design.seeds, PROMPTS, SAMPLES
-    seeds, prompts = (
-        design.seed * rng.standard_normal((shape[0], 1, 1)),
-        design.prompt * rng.standard_normal((1, PROMPTS, 1)),
-    )
-    rests = design.rest * rng.standard_normal((2, *shape[:2], 1))
-    rows = np.exp(np.stack([seeds + prompts, 0.0 * seeds + prompts]) + rests) * rng.gamma(2.0, 0.5, (2, *shape))
+    seeds = design.seed * rng.standard_normal((design.seeds, 1, 1))
+    prompts = design.prompt * rng.standard_normal((1, PROMPTS, 1))
+    rests = design.rest * rng.standard_normal((2, design.seeds, PROMPTS, 1))
+    own = np.stack([seeds, np.zeros_like(seeds)])
+    rows = np.exp(own + prompts + rests) * rng.gamma(2.0, 0.5, (2, design.seeds, PROMPTS, SAMPLES))
     shared = 0.5 * (design.prompt**2 + design.rest**2)
     return float(np.exp(shared + 0.5 * design.seed**2) - np.exp(shared)), rows
 

@@ -41,11 +41,11 @@ class Local:
         ids = dict(sorted(encoded.items(), key=lambda item: len(item[1])))
         answers = self._by_vllm if self.settings.backend == "vllm" else self._by_transformers
         # A template may begin the thinking itself: a reply that is cut then shows nowhere that it was thought.
-        opened = {key for key, found in ids.items() if tokenizer.decode(found[-8:]).rstrip().endswith("<think>")}
+        last = next(iter(ids.values()), [])[-8:]  # every prompt's, as they are the template's
+        opened = "<think>" if tokenizer.decode(last).rstrip().endswith("<think>") else ""
         for key, reply in answers(tokenizer, ids):
-            reply = f"<think>{reply}" if key in opened else reply
-            keep(key, reply)
-            yield key, reply
+            keep(key, opened + reply)
+            yield key, opened + reply
 
     def _by_transformers(
         self, tokenizer: PreTrainedTokenizerBase, ids: dict[str, list[int]]
