@@ -91,29 +91,32 @@ def generate(params: Generation, data: Path, policy: str | None) -> tuple[list[d
 
 
 def load_tasks(params: Generation, data: Path) -> tuple[dict[str, Task], dict[str, list[Problem]]]:
-    """lm-eval's tasks by name, set as `params` says, and the rows of each test set.
+    """lm-eval's tasks by name `<test set>_<decoding>`, set as `params` says, and the rows of each test set.
 
-    Raises `UserError` on a test set that has no task file, or fewer prompts than asked for.
+    Raises `UserError` on a test set that is not in the folder of data, or has fewer prompts than asked for.
     """
     from lm_eval.tasks import TaskManager
 
-    manager = TaskManager(include_path=str(TASKS), include_defaults=False, metadata={"data": str(data)})
-    known = {name.rpartition("_")[0] for name in manager.all_subtasks}
+    known = [file.stem for file in data.glob("*.jsonl")]
+    tasks: dict[str, Task] = {}
     rows: dict[str, list[Problem]] = {}
     for test in params.tests:
-        if test not in known:
-            raise UserError(f"no task file for test set '{test}' in evaluation/tasks; {nearest(test, known)}")
+        if known and test not in known:
+            raise UserError(f"there is no test set '{test}' in {data}; {nearest(test, known)}")
         rows[test] = read_problems(data / f"{test}.jsonl")
         if len(rows[test]) < params.prompts:
             raise UserError(
                 f"test set '{test}' in {data} has {len(rows[test])} rows, fewer than the {params.prompts} prompts "
                 "asked for; make a larger test set or ask for fewer prompts"
             )
-    tasks = manager.load([f"{test}_{decoding}" for test in params.tests for decoding in DECODINGS])["tasks"]
-    for task in tasks.values():
-        task.set_config("generation_kwargs", {"max_gen_toks": params.max_new_tokens}, update=True)
-        if task.get_config("generation_kwargs")["do_sample"]:
-            task.set_config("repeats", params.samples)
+        asked = {"data": str(data), "test": test}
+        manager = TaskManager(include_path=str(TASKS), include_defaults=False, metadata=asked)
+        for decoding, task in manager.load(list(DECODINGS))["tasks"].items():
+            task.set_config("task", f"{test}_{decoding}")
+            task.set_config("generation_kwargs", {"max_gen_toks": params.max_new_tokens}, update=True)
+            if decoding == "sampled":
+                task.set_config("repeats", params.samples)
+            tasks[task.task_name] = task
     return tasks, rows
 
 

@@ -34,29 +34,32 @@ class Split:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set: hub name, splits, reader `(row, position) -> problem without its prompt`, and prompt template.
+    """A data set: name, hub name, splits, reader `(row, position) -> problem without its prompt`, licence, template.
 
     One without a hub name ("") is of local files alone; one that is `generated` is so where there is no local copy
     (`sources.reasoning`). One that its authors did not split has all rows as its `test`, and for studies that train on
     it the parts `train` and `held_out`.
     """
 
+    name: str
     hub: str
     splits: dict[str, Split]
     read: Callable[[Row, int], Row]
+    licence: str
     template: str = NUMBER
     evaluate_only: str = ""
     generated: bool = False
 
 
-def _problem(identity: str, question: str, answer: str | None, solution: str) -> Row:
+def problem(identity: str, question: str, answer: str | None, solution: str) -> Row:
+    """What a reader returns; the answer is None where the solution has none in the strict form."""
     return {"id": identity, "question": question.strip(), "answer": answer, "solution": solution.strip()}
 
 
 def read_gsm8k(row: Row, position: int) -> Row:
     """GSM8K (arXiv 2110.14168): steps with calculator marks `<<a+b=c>>`, which are removed; last line `#### N`."""
     solution = re.sub(r"<<.*?>>", "", row["answer"])
-    return _problem(f"gsm8k-{position:04d}", row["question"], extract(solution), solution)
+    return problem(f"gsm8k-{position:04d}", row["question"], extract(solution), solution)
 
 
 def read_svamp(row: Row, position: int) -> Row:
@@ -68,7 +71,7 @@ def read_svamp(row: Row, position: int) -> Row:
     if equation.startswith("(") and equation.endswith(")"):
         equation = equation[1:-1].strip()
     solution = f"{equation} = {answer}\n#### {answer}"
-    return _problem(f"svamp-{row['ID']}", f"{story} {row['Question'].strip()}", answer, solution)
+    return problem(f"svamp-{row['ID']}", f"{story} {row['Question'].strip()}", answer, solution)
 
 
 def held_out(row: Row) -> bool:
@@ -82,19 +85,19 @@ def held_out(row: Row) -> bool:
 def read_symbolic(row: Row, position: int) -> Row:
     """GSM-Symbolic (arXiv 2410.05229): GSM8K's form; a template and its instance name a row."""
     identity = f"gsm_symbolic-{int(row['id']):03d}-{int(row['instance']):02d}"
-    return _problem(identity, row["question"], extract(row["answer"]), row["answer"])
+    return problem(identity, row["question"], extract(row["answer"]), row["answer"])
 
 
 def read_math(row: Row, position: int) -> Row:
     """MATH and MATH-500 (arXiv 2103.03874): the last `\\boxed{}` of the solution; `\\boxed 2` gets its braces."""
     solution = re.sub(r"\\boxed\s+(\w+)", r"\\boxed{\1}", row["solution"])
     answer = row.get("answer") or extract(solution)
-    return _problem(str(row.get("unique_id", f"math-{position:05d}")), row["problem"], answer, solution)
+    return problem(str(row.get("unique_id", f"math-{position:05d}")), row["problem"], answer, solution)
 
 
 def read_reasoning(row: Row, position: int) -> Row:
     """reasoning-gym's GSM-Symbolic problems: a row whose solution ends otherwise than its answer is left out later."""
-    return _problem(f"reasoning_gym-{row['id']}", row["question"], normalise(row["answer"]), row["answer_cot"])
+    return problem(f"reasoning_gym-{row['id']}", row["question"], normalise(row["answer"]), row["answer_cot"])
 
 
 _SUBJECTS = ("algebra", "counting_and_probability", "geometry", "intermediate_algebra", "number_theory",
@@ -102,18 +105,35 @@ _SUBJECTS = ("algebra", "counting_and_probability", "geometry", "intermediate_al
 _HELD_BACK = "its authors ask that nobody trains on it"
 
 
+# Licences are as the authors' repositories state them (November 2026): openai/grade-school-math, hendrycks/math,
+# openai/prm800k, arkilpatel/SVAMP, apple/ml-gsm-symbolic (data), open-thought/reasoning-gym.
 def _symbolic(config: str, file: str) -> DataSet:
-    splits = {"test": Split(f"gsm_symbolic/generated_data/{file}", "test", (config,))}
-    return DataSet("apple/GSM-Symbolic", splits, read_symbolic, evaluate_only=_HELD_BACK)
+    return DataSet(
+        f"gsm_symbolic_{config}",
+        "apple/GSM-Symbolic",
+        {"test": Split(f"gsm_symbolic/generated_data/{file}", "test", (config,))},
+        read_symbolic,
+        "CC BY-NC-ND 4.0",
+        evaluate_only=_HELD_BACK,
+    )
 
 
-CATALOGUE: dict[str, DataSet] = {
-    "gsm8k": DataSet(
+def _generated(name: str, splits: dict[str, str]) -> DataSet:
+    """Problems of reasoning-gym; `splits` has the name of its part for each of ours."""
+    files = {ours: Split(f"reasoning_gym/{part}.jsonl", part) for ours, part in splits.items()}
+    return DataSet(name, "", files, read_reasoning, "Apache-2.0", generated=True)
+
+
+_KNOWN = (
+    DataSet(
+        "gsm8k",
         "openai/gsm8k",
         {s: Split(f"gsm8k/{s}.jsonl", s, ("main",)) for s in ("train", "test")},
         read_gsm8k,
+        "MIT",
     ),
-    "svamp": DataSet(
+    DataSet(
+        "svamp",
         "ChilleD/SVAMP",
         {
             "train": Split("svamp/SVAMP.json", "train+test", keep=lambda row: not held_out(row)),
@@ -121,22 +141,28 @@ CATALOGUE: dict[str, DataSet] = {
             "test": Split("svamp/SVAMP.json", "train+test"),
         },
         read_svamp,
+        "MIT",
     ),
-    "gsm_symbolic_main": _symbolic("main", "GSM_symbolic.jsonl"),
-    "gsm_symbolic_p1": _symbolic("p1", "GSM_p1.jsonl"),
-    "gsm_symbolic_p2": _symbolic("p2", "GSM_p2.jsonl"),
-    "reasoning_gym": DataSet(
-        "",
-        {s: Split(f"reasoning_gym/{s}.jsonl", s) for s in ("train", "test")},
-        read_reasoning,
-        generated=True,
-    ),
-    "reasoning_gym_new": DataSet("", {"test": Split("reasoning_gym/new.jsonl", "new")}, read_reasoning, generated=True),
-    "math": DataSet(
+    _symbolic("main", "GSM_symbolic.jsonl"),
+    _symbolic("p1", "GSM_p1.jsonl"),
+    _symbolic("p2", "GSM_p2.jsonl"),
+    _generated("reasoning_gym", {"train": "train", "test": "test"}),
+    _generated("reasoning_gym_new", {"test": "new"}),
+    DataSet(
+        "math",
         "EleutherAI/hendrycks_math",
         {s: Split(f"math/{s}.jsonl", s, _SUBJECTS) for s in ("train", "test")},
         read_math,
+        "MIT",
         BOXED,
     ),
-    "math500": DataSet("HuggingFaceH4/MATH-500", {"test": Split("math500/test.jsonl", "test")}, read_math, BOXED),
-}
+    DataSet(
+        "math500",
+        "HuggingFaceH4/MATH-500",
+        {"test": Split("math500/test.jsonl", "test")},
+        read_math,
+        "MIT",
+        BOXED,
+    ),
+)
+CATALOGUE: dict[str, DataSet] = {data.name: data for data in _KNOWN}

@@ -13,7 +13,7 @@ import random
 import sys
 from collections.abc import Iterator
 
-from sources.catalogue import CATALOGUE
+from sources.catalogue import DataSet
 from sources.rows import check, origin, read_rows
 from sources.settings import ProblemData
 from training.answers import is_correct
@@ -26,8 +26,12 @@ SAMPLE = 3  # faulty rows named in a message
 
 def data_sets(settings: ProblemData) -> dict[str, list[Problem]]:
     """All problems by file name; a function of the settings and the published rows."""
-    tests = {test: _test(test, _asked_split(test, settings.train), settings.root) for test in settings.tests}
-    pool = _short(problems(settings.train, "train", settings.root), settings.longest, settings.train)
+    training, root = settings.data_set(settings.train), settings.root
+    tests = {
+        test: _test(data := settings.data_set(test), _asked_split(data, settings.train), root)
+        for test in settings.tests
+    }
+    pool = _short(problems(training, "train", root), settings.longest, settings.train)
     pool = _apart(pool, tests, settings.train)
     _shuffle(pool, settings.seed, "train")
     rest = len(pool) - settings.validation
@@ -43,9 +47,9 @@ def data_sets(settings: ProblemData) -> dict[str, list[Problem]]:
     return found
 
 
-def _asked_split(test: str, train: str) -> str:
+def _asked_split(data: DataSet, train: str) -> str:
     """The split that a test takes: of an unsplit data set, what training on that same set holds out."""
-    return "held_out" if test == train and "held_out" in CATALOGUE[test].splits else "test"
+    return "held_out" if data.name == train and "held_out" in data.splits else "test"
 
 
 def _short(pool: list[Problem], longest: int | None, name: str) -> list[Problem]:
@@ -72,30 +76,34 @@ def _apart(pool: list[Problem], tests: dict[str, list[Problem]], name: str) -> l
     return list(apart.values())
 
 
-def problems(name: str, split: str, root: str | None) -> list[Problem]:
+def problems(data: DataSet, split: str, root: str | None) -> list[Problem]:
     """A split in the common form, in published order; `UserError` names the first row that cannot be used.
 
     A row whose published solution does not reach its own answer in the strict form cannot be scored or learnt
     from; it is left out and named on standard error.
     """
-    read = list(_read(name, split, root))
+    read = list(_read(data, split, root))
     faulty = [p["id"] for p in read if p["answer"] is None or not is_correct(p["solution"], p["answer"])]
     if faulty:
         named = ", ".join(faulty[:SAMPLE]) + (", ..." if len(faulty) > SAMPLE else "")
-        print(f"{name}, {split}: {len(faulty)} of {len(read)} rows have no strict answer: {named}", file=sys.stderr)
+        print(
+            f"{data.name}, {split}: {len(faulty)} of {len(read)} rows have no strict answer: {named}", file=sys.stderr
+        )
     unusable = set(faulty)
-    return [_row(p, CATALOGUE[name].template) for p in read if p["id"] not in unusable]
+    return [_row(p, data.template) for p in read if p["id"] not in unusable]
 
 
-def _read(name: str, split: str, root: str | None) -> Iterator[Problem]:
+def _read(data: DataSet, split: str, root: str | None) -> Iterator[Problem]:
     """The split's rows as its reader reads them, each checked."""
-    data, source, taken = CATALOGUE[name], origin(name, split, root), dict[str, int]()
-    for number, row in enumerate(read_rows(name, split, root), 1):
+    source, taken = origin(data, split, root), dict[str, int]()
+    for number, row in enumerate(read_rows(data, split, root), 1):
         where = f"{source}, row {number}"
         try:
             if not data.splits[split].keep(row):
                 continue
             problem = data.read(row, number - 1)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             why = f"{type(error).__name__}: {error}"
             raise UserError(f"{where}: it is not in its published form ({why}); restore it from its origin") from error
@@ -122,12 +130,12 @@ def _fault(problem: Problem) -> str:
     return ""
 
 
-def _test(name: str, split: str, root: str | None) -> list[Problem]:
+def _test(data: DataSet, split: str, root: str | None) -> list[Problem]:
     """A test set, which must ask more than one question."""
-    found = problems(name, split, root)
+    found = problems(data, split, root)
     if len(found) > 1 and len({problem["question"] for problem in found}) == 1:
         raise UserError(
-            f"{origin(name, split, root)}: all {len(found)} questions are the same, {found[0]['question'][:60]!r}; "
+            f"{origin(data, split, root)}: all {len(found)} questions are the same, {found[0]['question'][:60]!r}; "
             "give different ones"
         )
     return found
@@ -171,7 +179,7 @@ def main(argv: list[str] | None = None) -> None:
 def check_all(settings: ProblemData) -> None:
     """Raise `UserError` where a data set cannot be there, before any is read."""
     for name, split in [(settings.train, "train"), *((test, "test") for test in settings.tests)]:
-        check(name, split, settings.root)
+        check(settings.data_set(name), split, settings.root)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from sources import reasoning
-from sources.catalogue import CATALOGUE, Row, Split
+from sources.catalogue import DataSet, Row, Split
 from sources.packages import check_reasoning_gym
 from training.errors import UserError
+from training.files import digest
 
 REMEDY = "give a folder of local copies with `make tables SIZE=<size> DATA_ROOT=<folder>` (setting `data.root`)"
 PATIENCE_S = 10.0
@@ -27,63 +28,76 @@ def endpoint() -> str:
     return given
 
 
-def check(name: str, split: str, root: str | None) -> None:
+def check(data: DataSet, split: str, root: str | None) -> None:
     """Raise `UserError` where the rows cannot be there: a local file is missing, or no hub is in reach.
 
     Cheap enough to ask before anything is computed; rows that the hub's cache holds need no hub.
     """
-    if _generated(name, split, root):
+    if _generated(data, split, root):
         check_reasoning_gym()
         return
-    if root is not None:
-        _local_file(CATALOGUE[name].splits[split], name, root)
+    if root is not None or not data.hub:
+        _local_file(data, split, root)
         return
-    repository = CATALOGUE[name].hub
-    if not repository:
-        raise UserError(f"data set '{name}' is on no hub, its rows lie in files; {REMEDY}")
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    if (Path(HF_HUB_CACHE) / f"datasets--{repository.replace('/', '--')}").is_dir():
+    if (Path(HF_HUB_CACHE) / f"datasets--{data.hub.replace('/', '--')}").is_dir():
         return
     hub = endpoint()
     try:
-        with urllib.request.urlopen(f"{hub}/api/datasets/{repository}", timeout=PATIENCE_S):
+        with urllib.request.urlopen(f"{hub}/api/datasets/{data.hub}", timeout=PATIENCE_S):
             return
     except urllib.error.HTTPError:
         return  # the hub answers; what it thinks of the data set, reading it will tell
     except OSError as error:
-        raise UserError(f"data set '{name}' is not here, and {hub} is out of reach ({error}); {REMEDY}") from error
+        raise UserError(f"data set '{data.name}' is not here, and {hub} is out of reach ({error}); {REMEDY}") from error
 
 
-def origin(name: str, split: str, root: str | None) -> str:
+def origin(data: DataSet, split: str, root: str | None) -> str:
     """Where a split's rows come from, for messages: the data set and, of a local copy, its file."""
-    where = f"data set '{name}', split '{split}'"
-    if root is None or _generated(name, split, root):
+    where = f"data set '{data.name}', split '{split}'"
+    if _generated(data, split, root) or (root is None and data.hub):
         return where
-    return f"{where}, {Path(root) / CATALOGUE[name].splits[split].file}"
+    return f"{where}, {_place(data, split, root)}"
 
 
-def read_rows(name: str, split: str, root: str | None) -> list[Row]:
+def read_rows(data: DataSet, split: str, root: str | None) -> list[Row]:
     """All rows in published order. Raises `UserError` naming the file or data set, the fault and the next step."""
-    where = CATALOGUE[name].splits[split]
-    if _generated(name, split, root):
+    where = data.splits[split]
+    if _generated(data, split, root):
         return reasoning.generate(where.hub_split)
-    return _from_hub(name, where) if root is None else _from_file(_local_file(where, name, root))
+    if root is None and data.hub:
+        return _from_hub(data, where)
+    return _from_file(_local_file(data, split, root))
 
 
-def _generated(name: str, split: str, root: str | None) -> bool:
+def is_here(data: DataSet, split: str, root: str | None) -> bool:
+    """Whether the rows can be read without a hub."""
+    return _generated(data, split, root) or ((root is not None or not data.hub) and _place(data, split, root).is_file())
+
+
+def contents(data: DataSet, root: str | None) -> dict[str, str]:
+    """sha256 of the set's files that lie here, by split."""
+    found = {split: _place(data, split, root) for split in data.splits}
+    return {split: digest(path) for split, path in found.items() if path.is_file()}
+
+
+def _generated(data: DataSet, split: str, root: str | None) -> bool:
     """Whether the rows are made here, as there is no local copy."""
-    data = CATALOGUE[name]
-    return data.generated and (root is None or not (Path(root) / data.splits[split].file).is_file())
+    return data.generated and (root is None or not _place(data, split, root).is_file())
 
 
-def _local_file(split: Split, name: str, root: str) -> Path:
-    path = Path(root) / split.file
+def _place(data: DataSet, split: str, root: str | None) -> Path:
+    """Where a split's file lies: below the root, of a set that is on no hub else below the working folder."""
+    return Path(root or ".") / data.splits[split].file
+
+
+def _local_file(data: DataSet, split: str, root: str | None) -> Path:
+    path = _place(data, split, root)
     if not path.is_file():
-        hub = CATALOGUE[name].hub
-        other = f", or leave `data.root` out to read {hub} from the hub" if hub else ""
+        other = f", or leave `data.root` out to read {data.hub} from the hub" if data.hub else ""
         raise UserError(
-            f"data set '{name}' is missing: there is no file {path}; put it there or correct `data.root`{other}"
+            f"data set '{data.name}' is missing: there is no file {path}; put it there or correct `data.root`{other}"
         )
     return path
 
@@ -109,13 +123,14 @@ def _parsed(text: str, where: str) -> Any:
         raise UserError(f"{where}: no valid JSON ({error}); restore the file from its origin") from error
 
 
-def _from_hub(name: str, split: Split) -> list[Row]:
+def _from_hub(data: DataSet, split: Split) -> list[Row]:
     import datasets
 
-    repository = CATALOGUE[name].hub
     try:
-        parts = [datasets.load_dataset(repository, config, split=split.hub_split) for config in split.configs]
+        parts = [datasets.load_dataset(data.hub, config, split=split.hub_split) for config in split.configs]
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         why = str(error).splitlines()[0]
-        raise UserError(f"data set '{name}' cannot be read from the hub as {repository} ({why}); {REMEDY}") from error
+        raise UserError(
+            f"data set '{data.name}' cannot be read from the hub as {data.hub} ({why}); {REMEDY}"
+        ) from error
     return [dict(row) for part in parts for row in part]

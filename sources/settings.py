@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from sources.architectures import published
-from sources.catalogue import CATALOGUE
+from sources.catalogue import CATALOGUE, DataSet
+from sources.own import OwnData
 from training.errors import nearest
-from training.schema import Strict
+from training.schema import Name, Strict
 
 Count = Annotated[int, Field(ge=1)]
+PARTS = ("train", "validation")  # files beside the test sets' own
 
 
 class ProblemData(Strict):
-    """Real problems: a training set and test sets of the catalogue, and how many problems of each."""
+    """Real problems: a training set and test sets, of the catalogue or of your own, and how many problems of each."""
 
-    train: str = Field("gsm8k", description="training set, a name of the catalogue")
+    own: dict[Name, OwnData] = Field(default_factory=dict, description="data sets of your own, by name")
+    train: str = Field("gsm8k", description="training set, a name of the catalogue or of `own`")
     train_limit: Count | None = Field(None, description="training problems, picked with `seed`; all if unset")
     longest: Count | None = Field(
         None,
@@ -25,29 +28,42 @@ class ProblemData(Strict):
     )
     validation: int = Field(200, ge=1, description="validation problems, taken out of the training set")
     tests: dict[str, Count | None] = Field(
-        min_length=1, description="test sets of the catalogue with the number of problems of each, null for all"
+        min_length=1, description="test sets, likewise, with the number of problems of each, null for all"
     )
     seed: int = Field(0, ge=0, description="of what the limits pick")
     root: str | None = Field(None, description="folder with local copies; the hub if unset")
 
-    @field_validator("train")
-    @classmethod
-    def _trainable(cls, train: str) -> str:
-        known = [name for name, data in CATALOGUE.items() if "train" in data.splits]
-        if train in CATALOGUE and train not in known:
-            why = CATALOGUE[train].evaluate_only or "it has no training split"
-            raise ValueError(f"'{train}' is for evaluation only ({why}); trainable: {', '.join(known)}")
-        if train not in known:
-            raise ValueError(f"there is no such training set: {nearest(train, known)}")
-        return train
+    def data_set(self, name: str) -> DataSet:
+        """The data set that a name of `train` or `tests` means."""
+        return self.own[name].data_set(name) if name in self.own else CATALOGUE[name]
 
-    @field_validator("tests")
-    @classmethod
-    def _testable(cls, tests: dict[str, int | None]) -> dict[str, int | None]:
-        for test in tests:
-            if test not in CATALOGUE:
-                raise ValueError(f"there is no data set '{test}': {nearest(test, CATALOGUE)}")
-        return tests
+    @model_validator(mode="after")
+    def _names_of_their_own(self) -> ProblemData:
+        for name in self.own:
+            if name in CATALOGUE or name in PARTS:
+                raise ValueError(f"'own' names a data set '{name}', which is another's name already; give it another")
+        return self
+
+    @model_validator(mode="after")
+    def _trainable(self) -> ProblemData:
+        names = [*CATALOGUE, *self.own]
+        known = [name for name in names if "train" in self.data_set(name).splits]
+        if self.train in names and self.train not in known:
+            why = self.data_set(self.train).evaluate_only or "it has no training split"
+            raise ValueError(f"'{self.train}' is for evaluation only ({why}); trainable: {', '.join(known)}")
+        if self.train not in known:
+            raise ValueError(f"there is no such training set as '{self.train}': {nearest(self.train, known)}")
+        return self
+
+    @model_validator(mode="after")
+    def _testable(self) -> ProblemData:
+        known = [name for name in (*CATALOGUE, *self.own) if name in CATALOGUE or self.own[name].test]
+        for test in self.tests:
+            if test in self.own and test not in known:
+                raise ValueError(f"'own.{test}' has no file of test problems: give it 'test', or test on another set")
+            if test not in known:
+                raise ValueError(f"there is no data set '{test}': {nearest(test, known)}")
+        return self
 
 
 class SmolModel(Strict):

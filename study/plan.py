@@ -12,19 +12,18 @@ from typing import Any
 
 from evaluation.names import namesakes, row_name
 from sources.architectures import published
-from sources.catalogue import CATALOGUE
 from sources.problems import check_all
-from sources.rows import read_rows
+from sources.rows import contents, is_here, read_rows
 from sources.settings import ProblemData, ShadowModel
 from study.ablations import ablate
 from study.code import code_hash, short_hash
 from study.config import ROLES, ModelSource, Pair, check_prompts, load_size
-from study.planned import CONTROLS, Made, Plan, Run, task_files
+from study.planned import CONTROLS, Made, Plan, Run
 from study.preflight.estimates import check_device
 from study.runs import add_threshold, check_shown, method_runs
 from study.vocabulary import check_vocabularies
 from training.errors import UserError, nearest
-from training.folders import ROOT, find_folders
+from training.folders import find_folders
 from training.method_source import check_source
 from training.model_folder import check_model
 
@@ -101,28 +100,17 @@ def check_inputs(plan: Plan) -> None:
     where = f"config/{plan.name}.yaml"
     for name, pair in plan.size.pairs.items():
         check_vocabularies(name, pair, where)
-        _check_tasks(pair)
         data = plan.pairs[name]["data"]
         if pair.data.problems is not None and not Path(f"results/data/{data}").is_dir():
             problems = ProblemData(**plan.data[data].params)
             check_all(problems)
             for test in pair.tests:  # those that are taken whole: of the others the config says how many
-                if problems.tests[test.name] is None and (problems.root or not CATALOGUE[test.name].hub):
-                    held = len(read_rows(test.name, "test", problems.root))
+                known = problems.data_set(test.name)
+                if problems.tests[test.name] is None and is_here(known, "test", problems.root):
+                    held = len(read_rows(known, "test", problems.root))
                     check_prompts(plan.size, name, test.name, held, where)
     for judge in plan.size.judges:
         _check_judge(plan, judge, where)
-
-
-def _check_tasks(pair: Pair) -> None:
-    """`UserError` where a test set lacks a file that tells lm-eval how it is asked."""
-    for test in pair.tests:
-        for decoding in ("sampled", "greedy"):
-            file = f"evaluation/tasks/{test.name}_{decoding}.yaml"
-            if file not in task_files():
-                raise UserError(
-                    f"test set '{test.name}' has no {ROOT / file}; write it like svamp_{decoding}.yaml beside it"
-                )
 
 
 def _check_judge(plan: Plan, name: str, where: str) -> None:
@@ -147,7 +135,11 @@ def _add_pair(plan: Plan, name: str, pair: Pair, root: str | None) -> None:
         real = real.model_copy(update={"root": normpath(root)})
     module = "world.write" if real is None else "sources.problems"
     params = (real or world).model_dump(mode="json")  # type: ignore[union-attr]
-    data = f"{name}-{short_hash([params, code_hash(_file(module))])}"
+    decides: list[Any] = [params, code_hash(_file(module))]
+    if real is not None:  # own files change more often than published ones, and no path tells
+        own = (of for of in (real.train, *real.tests) if of in real.own)
+        decides += [contents(real.data_set(of), real.root) for of in own]
+    data = f"{name}-{short_hash(decides)}"
     plan.data[data] = Made(module, params)
     plan.pairs[name] = {"data": data}
     plan.pairs[name]["teacher"] = _add_model(plan, f"{name}-teacher", pair.teacher, data)

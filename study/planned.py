@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 from study.code import code_hash, short_hash
 from study.config import Pair, Size
-from training.folders import ROOT
 
 CONTROLS = {"answer_key": "Answer key", "always_wrong": "Always wrong"}
+# What lm-eval reads beside the modules that `evaluation.generate` imports.
+TASK_FILES = tuple(f"evaluation/tasks/{name}" for name in ("_base.yaml", "greedy.yaml", "sampled.yaml", "strict.py"))
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Plan:
             params["ends_of"] = self.pairs[this.pair]["teacher"]
         if params["control"] or params["engine"] == "transformers":
             del params["engine"]  # the default, and what a control does, have no engine in their ids
-        code = code_hash("evaluation/generate.py", *task_files())
+        code = code_hash("evaluation/generate.py", *TASK_FILES)
         return f"eval-{short_hash([params, code])}", params
 
     def fingerprint(self) -> str:
@@ -133,10 +133,3 @@ class Plan:
         described["threshold"] = f"results/thresholds/{ids['threshold']}.json"
         described["data"] = ids["data"].removeprefix(f"{name}-")  # equal where two pairs have the same problems
         return {**described, "reading": self.size.threshold.reading, "regime": pair.regime.model_dump(mode="json")}
-
-
-@cache
-def task_files() -> tuple[str, ...]:
-    """Files that define the evaluation tasks, relative to the repository, as first seen, as all hashed code is."""
-    files = [f for f in (ROOT / "evaluation" / "tasks").rglob("*") if f.suffix in {".yaml", ".py"}]
-    return tuple(sorted(str(f.relative_to(ROOT)) for f in files))

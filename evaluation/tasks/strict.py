@@ -15,8 +15,7 @@ from training.data import REQUIRED, read_problems
 def load(data: str, test: str, **_: object) -> dict[str, datasets.Dataset]:
     """The documents of a task, built in memory so that no run depends on what a cache holds.
 
-    `data` (folder) comes from the task manager's metadata, `test` from the task file; lm-eval passes the rest
-    of its metadata too.
+    `data` (folder) and `test` (set) come from the task manager's metadata, the rest of which lm-eval passes too.
     """
     problems = read_problems(Path(data) / f"{test}.jsonl")
     documents = [{name: str(problem[name]) for name in REQUIRED} for problem in problems]

@@ -29,18 +29,17 @@ LINE = 120
 SAID = ("model", "problems", "token ids")  # where one of these is refused, planning would say it again
 
 
-def findings(name: str, size: Size, device: str | None, root: str | None) -> Iterator[Finding]:
+def findings(name: str, size: Size, device: str | None) -> Iterator[Finding]:
     """Everything there is to say about `config/<name>.yaml`, pairs first."""
     known: Known = {}
     for pair, content in size.pairs.items():
-        here = root or size.data_root
         faults = folder_findings(pair, content)
         yield from faults
         if not faults:
             student, teacher = facts(content.student), facts(content.teacher)
-            known[pair] = (student, teacher, prompt_lengths(content, student, here))
+            known[pair] = (student, teacher, prompt_lengths(content, student, size.data_root))
             yield from pair_findings(pair, *known[pair], longest_response(size, pair))
-        yield from data_findings(pair, content, here)
+        yield from data_findings(pair, content, size.data_root)
         if lacking := not_installed(size.train_of(pair)):  # jobs may have an environment of their own
             yield Finding("warning", pair, "packages", f"{lacking} where its runs are trained")
     card, origin = find_device(device, size)
@@ -92,9 +91,9 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--data-root", help="folder with local copies of the data sets")
     given = parser.parse_args(argv)
-    size = load_size(given.size)
-    root = given.data_root or None
-    rows = list(findings(given.size, size, given.device or None, root))
+    size, root = load_size(given.size), given.data_root or None
+    size = size.model_copy(update={"data_root": root or size.data_root})
+    rows = list(findings(given.size, size, given.device or None))
     rows += plan_findings(given.size, root, rows)
     print(f"Preflight of size {given.size}: {size.title}\n")
     print(table(rows))

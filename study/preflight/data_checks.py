@@ -8,8 +8,8 @@ from functools import cache
 from itertools import chain
 from pathlib import Path
 
-from sources.catalogue import CATALOGUE
-from sources.rows import check, endpoint, read_rows
+from sources.catalogue import DataSet
+from sources.rows import check, endpoint, is_here, read_rows
 from sources.settings import ProblemData
 from study.config import Pair
 from study.preflight.estimates import PROMPT
@@ -20,21 +20,9 @@ from training.model_folder import TokenizerRead
 from world.settings import WorldData
 from world.write import data_sets
 
-# As the authors' repositories state them (November 2026): openai/grade-school-math, hendrycks/math, openai/prm800k,
-# arkilpatel/SVAMP, apple/ml-gsm-symbolic (data), open-thought/reasoning-gym.
-LICENCES = {
-    "gsm8k": "MIT", "math": "MIT", "math500": "MIT", "svamp": "MIT", "gsm_symbolic": "CC BY-NC-ND 4.0",
-    "reasoning_gym": "Apache-2.0",
-}  # fmt: skip
 TEMPLATE = 50  # tokens allowed for a chat template; SmolLM2's has 30
 # Characters a token. SmolLM2's tokenizer: 2.6 to 2.8 on average, 2.1 in MATH's longest problem, a drawing as code.
 DENSE, USUAL = 2, 3
-
-
-def licence_of(data: str) -> str:
-    """Licence of a data set of the catalogue, as far as it is stated here."""
-    known = (text for name, text in LICENCES.items() if data == name or data.startswith(f"{name}_"))
-    return next(known, "not stated")
 
 
 def _wanted(problems: ProblemData) -> list[tuple[str, str]]:
@@ -47,13 +35,14 @@ def data_findings(name: str, pair: Pair, root: str | None) -> Iterator[Finding]:
     if problems is None:
         yield Finding("ok", name, "problems", "made here")
         return
-    if not (root or problems.root):
+    root = root or problems.root
+    if root is None:
         endpoint()  # an address that is none is said as such
     reasons: dict[str, str] = {}
     wanted = [(f"{data} ({split})", data, split) for data, split in _wanted(problems)]
     for shown, data, split in wanted:
         try:
-            check(data, split, root or problems.root)
+            check(problems.data_set(data), split, root)
         except UserError as error:
             reasons[shown] = str(error)
     here = ", ".join(shown for shown, *_ in wanted if shown not in reasons)
@@ -63,7 +52,7 @@ def data_findings(name: str, pair: Pair, root: str | None) -> Iterator[Finding]:
         (_, first), *others = reasons.items()
         likewise = f"; likewise {', '.join(other for other, _ in others)}" if others else ""
         yield Finding("refused", name, "problems", first + likewise)
-    terms = dict.fromkeys(f"{data}: {licence_of(data)}" for _, data, _ in wanted)
+    terms = dict.fromkeys(f"{data}: {problems.data_set(data).licence}" for _, data, _ in wanted)
     yield Finding("note", name, "data licences", ", ".join(terms))
     yield from _leaks(name, problems)
 
@@ -80,13 +69,16 @@ def prompt_lengths(pair: Pair, student: Facts, root: str | None) -> Prompts:
     problems, template = pair.data.problems, 0 if student.template is False else TEMPLATE
     if problems is None:
         return _made_prompts(pair, student, template)
-    known = {(data, split): _texts(data, split, root or problems.root) for data, split in _wanted(problems)}
+    known = {
+        (data, split): _texts(problems.data_set(data), split, root or problems.root)
+        for data, split in _wanted(problems)
+    }
     absent = [f"{data} ({split})" for (data, split), found in known.items() if not found]
     training = known.pop((problems.train, "train"))
     lengths, (dense, usual), how = _lengths([*training, *chain.from_iterable(known.values())], student.tokenizer)
     if not lengths:
         return Prompts(PROMPT, PROMPT, PROMPT, "a guess, no problems being here to be read")
-    room = (problems.longest or math.inf) + len(CATALOGUE[problems.train].template)
+    room = (problems.longest or math.inf) + len(problems.data_set(problems.train).template)
     trained = [n for n, text in zip(lengths, training, strict=False) if len(text) <= room]
     # A test set that is not here may well ask what is left out of training.
     asked = trained + lengths[len(training) :]
@@ -118,14 +110,13 @@ def _made_texts(recipe: WorldData) -> list[str]:
     return [problem.prompt for made in data_sets(recipe).values() for problem in made]
 
 
-def _texts(data: str, split: str, root: str | None) -> list[str]:
+def _texts(data: DataSet, split: str, root: str | None) -> list[str]:
     """Prompts of a split that lies below the root or is generated; none where it cannot be read without the hub."""
-    entry = CATALOGUE[data]
-    if entry.hub and (root is None or not (Path(root) / entry.splits[split].file).is_file()):
+    if not is_here(data, split, root):
         return []
     try:
         rows = enumerate(read_rows(data, split, root))
-        texts = [entry.template.format(question=entry.read(row, at)["question"]) for at, row in rows]
+        texts = [data.template.format(question=data.read(row, at)["question"]) for at, row in rows]
         "".join(texts).encode()  # half of a character is a ValueError here, and a tokenizer's TypeError
         return texts
     except (UserError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):

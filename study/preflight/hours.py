@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from sources.rows import is_here, read_rows
+from sources.settings import ProblemData
 from study.config import Pair, Size
 from study.forecast import DURATIONS, finished
 from study.planned import CONTROLS
@@ -21,6 +23,7 @@ from training.settings import TrainSettings
 
 # As published, to count epochs in updates; of SVAMP what `sources.catalogue` leaves to training.
 TRAINING_PROBLEMS = {"gsm8k": 7473, "math": 7500, "svamp": 800, "reasoning_gym": 4080}
+GUESSED = 7500  # of a set of one's own that is not here
 _folders = cache(find_folders)  # read once: each look costs a third of a second
 # Settings that decide how long an update takes.
 ALIKE = (
@@ -52,8 +55,15 @@ def counted(size: Size, pair: str) -> TrainSettings:
     if problems is None:
         assert world is not None  # a pair has one of the two
         return train.in_updates(world.train)
-    held = TRAINING_PROBLEMS.get(problems.train, 7500) - problems.validation
-    return train.in_updates(min(held, problems.train_limit or held))
+    held = TRAINING_PROBLEMS.get(problems.train) or _own_problems(problems, size.data_root)
+    left = max(1, held - problems.validation)
+    return train.in_updates(min(left, problems.train_limit or left))
+
+
+def _own_problems(problems: ProblemData, root: str | None) -> int:
+    """Rows of a training set of one's own."""
+    data, root = problems.data_set(problems.train), root or problems.root
+    return len(read_rows(data, "train", root)) if is_here(data, "train", root) else GUESSED
 
 
 def trained_rows(size: Size) -> dict[str, int]:

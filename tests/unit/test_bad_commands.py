@@ -66,7 +66,11 @@ COMMANDS: list[tuple[str, tuple[str, ...], str]] = [
     ("training.train", ("--params", run(), *TRAIN, "--data", "absent"), "absent/validation.jsonl cannot be read"),
     ("training.train", ("--params", run(), *TRAIN, "--threshold", "absent"), "absent cannot be read"),
     ("evaluation.generate", ("--params", '{"tests": []}', *GENERATE), "'tests' is []"),
-    ("evaluation.generate", ("--params", '{"tests": ["sme"]}', *GENERATE), "no task file for test set 'sme'"),
+    (
+        "evaluation.generate",
+        ("--params", '{"tests": ["sme"]}', *GENERATE),
+        "no test set 'sme' in data; did you mean 'same'",
+    ),
     ("evaluation.generate", ("--params", '{"tests": ["same"], "prompts": 99}', *GENERATE), "has 8 rows, fewer than"),
     ("evaluation.generate", ("--params", '{"tests": ["same"]}', *GENERATE[:2], "--out", "x"), "--policy is missing"),
     ("evaluation.generate", ("--params", '{"tests": ["same"]}', *GENERATE, "--out", "data"), "--out data is a folder"),

@@ -1,95 +1,185 @@
-"""Local copies with a fault: the data set, its file and the row are named. All rows here are made up."""
-
-import json
+"""A data set of one's own by the keys of a config, from its files to what a model is asked. All rows are made up."""
 
 import pytest
+import yaml
 
+import study.config
+from evaluation.generate import Generation, load_tasks
+from evaluation.tasks.strict import process_results
 from sources import problems
-from tests.unit.test_sources import made_up, settings, write
+from sources.catalogue import BOXED, CATALOGUE, NUMBER
+from sources.settings import ProblemData
+from study.plan import make_plan
+from study.preflight.data_checks import data_findings, prompt_lengths
+from study.preflight.facts import Facts
+from study.preflight.hours import counted
+from tests.unit.test_sources import made_up, write
 from training.errors import UserError
+from training.schema import parse
 
-GOOD = json.dumps(made_up("gsm8k", 1)[0])
+FILES = {"train": "plums/train.jsonl", "test": "plums/test.json"}
+
+
+def row(i, **changed):
+    return {"question": f"{i} plums and 2 more?", "solution": f"{i} + 2 = {i + 2}\n#### {i + 2}", **changed}
 
 
 @pytest.fixture
 def root(tmp_path):
-    """A folder with local copies of GSM8K and SVAMP."""
-    for split, first in (("test", 0), ("train", 8)):
-        write(tmp_path / "gsm8k" / f"{split}.jsonl", made_up("gsm8k", 8, first))
-    write(tmp_path / "svamp" / "SVAMP.json", made_up("svamp", 8))
+    write(tmp_path / FILES["train"], [row(i) for i in range(10, 30)])
+    write(tmp_path / FILES["test"], [row(i) for i in range(6)])
     return tmp_path
 
 
+def settings(root, own=None, **given):
+    plums = {**FILES, **(own or {})}
+    asked = {"own": {"plums": plums}, "train": "plums", "validation": 3, "tests": {"plums": None}, **given}
+    return parse(ProblemData, {"root": root and str(root), **asked}, "test")
+
+
+def read(root, own=None, split="test"):
+    return problems.problems(settings(root, own).data_set("plums"), split, str(root))
+
+
+def test_its_files_are_trained_on_and_tested(root, tmp_path):
+    out = tmp_path / "out"
+    problems.main(["--params", settings(root).model_dump_json(), "--out", str(out)])
+    counts = {file.stem: len(file.read_text().splitlines()) for file in out.iterdir()}
+    assert counts == {"validation": 3, "train": 17, "plums": 6}
+    tasks, _ = load_tasks(Generation(tests=("plums",), prompts=6), out)
+    assert list(tasks) == ["plums_sampled", "plums_greedy"]
+    for task in tasks.values():
+        asked = {doc["id"]: doc for doc in task.eval_docs}["plums-4"]
+        assert (task.doc_to_text(asked), task.doc_to_target(asked)) == (
+            NUMBER.format(question="4 plums and 2 more?"), "6"
+        )  # fmt: skip
+        assert process_results(asked, [["#### 6", "#### 7"]])["exact_match"] == 0.5
+
+
+def test_it_stands_beside_published_sets(root):
+    write(root / "gsm8k" / "test.jsonl", made_up("gsm8k", 8))
+    found = problems.data_sets(settings(root, tests={"gsm8k": 4, "plums": 5}))
+    assert {name: len(rows) for name, rows in found.items()} == {"validation": 3, "train": 17, "gsm8k": 4, "plums": 5}
+
+
+def test_without_a_root_its_files_are_sought_where_one_works(root, monkeypatch):
+    monkeypatch.chdir(root)
+    assert len(problems.data_sets(settings(None))["plums"]) == 6
+    absolute = {name: str(root / file) for name, file in FILES.items()}
+    monkeypatch.chdir("/")
+    assert len(problems.data_sets(settings(None, absolute))["plums"]) == 6
+    with pytest.raises(UserError, match=r"data set 'plums' is missing: there is no file plums/train\.jsonl; put it"):
+        problems.check_all(settings(None))
+
+
+def test_columns_and_form_are_as_said(root):
+    boxed = [{"id": i, "q": f"{i}?", "why": f"So \\boxed{{{i}/3}}."} for i in range(3)]
+    write(root / FILES["test"], boxed)
+    found = read(root, {"question": "q", "solution": "why", "form": "boxed"})
+    assert [(p["id"], p["answer"]) for p in found] == [(f"plums-{i}", f"{i}/3") for i in range(3)]
+    assert found[0]["prompt"] == BOXED.format(question="0?")
+
+
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("changed", "form", "solution", "answer"),
     [
-        ("", "holds no rows"),
-        (GOOD + '\n\n{"question": "', r"test\.jsonl, line 3: no valid JSON \(Unterminated string"),
-        (f'{{"question": {"9" * 5000}}}', r"test\.jsonl, line 1: no valid JSON \(Exceeds the limit"),
-        ("[" * 100_000, r"test\.jsonl, line 1: no valid JSON \(maximum recursion depth"),
-        (GOOD + "\n{}", r"test\.jsonl, row 2: it is not in its published form \(KeyError: 'answer'\)"),
-        (
-            '{"question": null, "answer": null}',
-            r"^data set 'gsm8k', split 'test', .*, row 1: it is not in its published",
-        ),
+        ({"solution": "4 + 2 is it", "final": 6.0}, "number", "4 + 2 is it\n#### 6", "6"),
+        ({"solution": "4 + 2\n#### 6", "final": "6"}, "number", "4 + 2\n#### 6", "6"),
+        ({"solution": "So:", "final": "x^2"}, "boxed", "So:\n\\boxed{x^2}", "x^2"),
+        ({"final": 1234}, "number", "#### 1234", "1234"),
     ],
 )
-def test_a_broken_file_is_named_with_the_place(root, text, sentence):
-    (root / "gsm8k" / "test.jsonl").write_text(text)
+def test_a_final_answer_may_have_a_column_of_its_own(root, changed, form, solution, answer):
+    plain = {"question": "4?"} | changed
+    write(root / FILES["test"], [plain])
+    (only,) = read(root, {"answer": "final", "form": form})
+    assert (only["solution"], only["answer"]) == (solution, answer)
+
+
+def test_a_solution_that_contradicts_its_answer_is_left_out_and_named(root, capsys):
+    write(root / FILES["test"], [row(1, final=3), row(2, final=5)])
+    (only,) = read(root, {"answer": "final"})
+    assert only["answer"] == "3"
+    assert "plums, test: 1 of 2 rows have no strict answer: plums-1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("rows", "own", "sentence"),
+    [
+        ([{"q": "1?", "why": "#### 1"}], {}, "row 1: no question: there is no 'question', but q, why; name the column"),
+        ([row(1), row(2, solution=None)], {}, "row 2: no solution: 'solution' is None; name the column as 'solution'"),
+        ([row(1, final=True)], {"answer": "final"}, "row 1: no answer: 'final' is True; name the column as 'answer'"),
+        ([row(1, id=1), row(2, id=1)], {}, "row 2: its id 'plums-1' is that of row 1 too"),
+        (["1?"], {}, "row 1: it is not in its published form"),
+    ],
+)
+def test_a_row_that_lacks_something_is_named_with_its_file(root, rows, own, sentence):
+    write(root / FILES["test"], rows)
+    with pytest.raises(UserError, match=rf"^data set 'plums', split 'test', .*/plums/test\.json, {sentence}"):
+        read(root, own)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"own": {"plums": {}}}, "needs a file: give 'train', 'test' or both"),
+        ({"own": {"plums": {"trian": "x"}}}, "unknown key .*'train'"),
+        ({"own": {"gsm8k": FILES}, "train": "gsm8k"}, "'own' names a data set 'gsm8k', which is another's name"),
+        ({"own": {"validation": FILES}}, "'own' names a data set 'validation', which is another's name"),
+        ({"own": {"a/b": FILES}}, "a/b"),
+        ({"own": {"plums": {"test": "x"}}}, "'plums' is for evaluation only .it has no training split"),
+        ({"own": {"plums": {"train": "x"}}}, "'own.plums' has no file of test problems: give it 'test'"),
+        ({"train": "plum"}, "no such training set as 'plum': did you mean 'plums'"),
+        ({"tests": {"plum": 3}}, "there is no data set 'plum': did you mean 'plums'"),
+    ],
+)
+def test_keys_that_cannot_be_are_one_sentence(given, sentence):
     with pytest.raises(UserError, match=sentence):
-        problems.problems("gsm8k", "test", str(root))
+        parse(ProblemData, {"own": {"plums": FILES}, "train": "plums", "tests": {"plums": None}, **given}, "test")
 
 
-@pytest.mark.parametrize("text", ["9" * 5000, "[" * 100_000, '[{"ID": "chal-1"'])
-def test_a_file_that_is_one_value_is_named(root, text):
-    (root / "svamp" / "SVAMP.json").write_text(text)
-    with pytest.raises(UserError, match=r"SVAMP\.json: no valid JSON \(.*\); restore the file from its origin"):
-        problems.problems("svamp", "test", str(root))
+@pytest.fixture
+def size(root, monkeypatch):
+    """A size of smollm2_cpu's models on plums."""
+    content = yaml.safe_load((study.config.ROOT / "config" / "smollm2_cpu.yaml").read_text())
+    pair = content["pairs"]["smollm2"]
+    pair["data"] = {"problems": settings(None).model_dump(exclude_unset=True)}
+    pair["tests"] = [{"name": "plums", "title": "Plums"}]
+    content["evaluate"]["prompts"] = 6
+    content["train"] |= {"steps": 0, "epochs": 4}
+    (root / "config").mkdir()
+    (root / "config" / "mine.yaml").write_text(yaml.safe_dump(content))
+    monkeypatch.setattr(study.config, "ROOT", root)
+    return study.config.load_size("mine").model_copy(update={"data_root": str(root)})
 
 
-def test_a_missing_file_is_named(root):
-    (root / "gsm8k" / "test.jsonl").unlink()
-    with pytest.raises(UserError, match=r"no file .*gsm8k/test\.jsonl.*leave `data.root` out"):
-        problems.check_all(settings(root))
+def test_a_study_on_it_is_planned_and_known_by_the_content_of_its_files(root, size):
+    def ids():
+        return set(make_plan("mine", str(root)).data)
+
+    first = ids()
+    assert ids() == first
+    write(root / FILES["test"], [row(i) for i in range(7)])
+    assert ids() != first
+    write(root / FILES["test"], [row(i) for i in range(5)])
+    with pytest.raises(UserError, match="prompts is 6, but test set 'plums' of pair 'smollm2' has 5 problems"):
+        ids()
+    (root / FILES["test"]).unlink()
+    with pytest.raises(UserError, match=r"data set 'plums' is missing: there is no file .*/plums/test\.json"):
+        ids()
 
 
-def test_a_byte_order_mark_is_no_part_of_the_data(root):
-    path = root / "gsm8k" / "test.jsonl"
-    expected = problems.problems("gsm8k", "test", str(root))
-    path.write_text(path.read_text(), encoding="utf-8-sig")
-    assert problems.problems("gsm8k", "test", str(root)) == expected
+def test_preflight_finds_and_counts_it(root, size):
+    (pair,) = size.pairs.values()
+    said = {finding.what: finding.found for finding in data_findings("p", pair, str(root))}
+    assert said == {"problems": "plums (train), plums (test)", "data licences": "plums: not stated"}
+    assert counted(size, "smollm2").steps == 17  # 4 epochs of 17 problems, 4 of them an update
+    nowhere = size.model_copy(update={"data_root": "/nowhere"})
+    (refused,) = (f for f in data_findings("p", pair, "/nowhere") if f.level == "refused")
+    assert "data set 'plums' is missing" in refused.found
+    assert counted(nowhere, "smollm2").steps > 1000
+    assert prompt_lengths(pair, Facts("SmolLM2", "here"), str(root)).longest < 200
 
 
-@pytest.mark.parametrize(
-    ("changed", "sentence"),
-    [
-        ({"ID": "made-201"}, "its id 'svamp-made-201' is that of row 1 too; give each row its own"),
-        ({"Body": " ", "Question": ""}, "its question is blank; correct or remove the row"),
-        (
-            {"Body": "Ann \ud800"},
-            r"its question holds '\\ud800', half of a character, which no tokenizer reads; correct",
-        ),
-    ],
-)
-def test_a_row_that_cannot_be_asked_is_named(root, changed, sentence):
-    rows = made_up("svamp", 8)
-    write(root / "svamp" / "SVAMP.json", [*rows[:2], {**rows[2], **changed}])
-    with pytest.raises(UserError, match=rf"^data set 'svamp', split 'test', .*/SVAMP\.json, row 3: {sentence}"):
-        problems.problems("svamp", "test", str(root))
-
-
-@pytest.mark.parametrize(
-    ("changed", "sentence"),
-    [({"answer": 7}, "its answer is 7, but must be a text"), ({"unique_id": " "}, "its id is blank")],
-)
-def test_what_is_no_name_or_no_answer_is_named(root, changed, sentence):
-    write(root / "math500" / "test.jsonl", [{**made_up("math500", 1)[0], **changed}])
-    with pytest.raises(UserError, match=f"row 1: {sentence}"):
-        problems.problems("math500", "test", str(root))
-
-
-def test_a_test_set_asks_more_than_one_question(root):
-    """Of a training set each question counts once anyway."""
-    write(root / "gsm8k" / "test.jsonl", made_up("gsm8k", 1) * 8)
-    with pytest.raises(UserError, match=r"gsm8k/test\.jsonl: all 8 questions are the same, 'Ann has 1,200 nuts"):
-        problems.data_sets(settings(root))
+def test_published_sets_keep_their_names():
+    assert settings(None).data_set("gsm8k") is CATALOGUE["gsm8k"]

@@ -12,8 +12,8 @@ import yaml
 
 from study import code
 from study.config import Size, load_size
-from study.plan import asked, check_inputs, make_plan
-from study.planned import task_files
+from study.plan import asked, make_plan
+from study.planned import TASK_FILES
 from study.threshold import Origin, threshold
 from training.errors import UserError
 from training.schema import parse
@@ -180,7 +180,7 @@ def test_what_snakemake_is_asked_for() -> None:
     assert asked({"size": "smoke", "data_root": "/x"}) == ("smoke", "/x")
 
 
-FORESEEN = "load_size, findings; list(findings('smollm2', load_size('smollm2'), 'h100_80gb', None))"
+FORESEEN = "load_size, findings; list(findings('smollm2', load_size('smollm2'), 'h100_80gb'))"
 
 
 @pytest.mark.parametrize(
@@ -247,34 +247,17 @@ def test_a_calibrated_threshold_is_the_quantile_of_the_last_measurement(tmp_path
         threshold(params, curves)
 
 
-def test_a_test_set_that_lacks_a_task_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    plan, left = make_plan("smoke"), [file for file in task_files() if not file.endswith("/same_greedy.yaml")]
-    monkeypatch.setattr("study.plan.task_files", lambda: left)
-    with pytest.raises(UserError, match=r"test set 'same' has no .*same_greedy.yaml; write it like svamp_greedy.yaml"):
-        check_inputs(plan)
-
-
 def test_the_fingerprint_of_a_plan_changes_with_its_evaluations_and_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = make_plan("smoke")
     first = plan.fingerprint()
     assert first == make_plan("smoke").fingerprint()
-    monkeypatch.setattr("study.planned.task_files", lambda: task_files()[1:])
+    monkeypatch.setattr("study.planned.TASK_FILES", TASK_FILES[1:])
     assert plan.fingerprint() != first
     monkeypatch.undo()
     plan.runs.popitem()
     assert plan.fingerprint() != first
 
 
-def test_a_task_file_that_is_added_while_a_workflow_runs_changes_no_id(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """All evaluations were sought under other ids once, and the tables were empty."""
-    tasks = tmp_path / "evaluation" / "tasks"
-    tasks.mkdir(parents=True)
-    (tasks / "a.yaml").touch()
-    monkeypatch.setattr("study.planned.ROOT", tmp_path)
-    task_files.cache_clear()
-    first = task_files()
-    (tasks / "b.yaml").touch()
-    assert task_files() == first == ("evaluation/tasks/a.yaml",)
-    task_files.cache_clear()
+def test_all_task_files_are_part_of_an_evaluation() -> None:
+    held = [file for file in (code.ROOT / "evaluation" / "tasks").rglob("*") if file.suffix in {".yaml", ".py"}]
+    assert {*TASK_FILES, "evaluation/tasks/__init__.py"} == {str(file.relative_to(code.ROOT)) for file in held}

@@ -12,10 +12,9 @@ from types import SimpleNamespace
 import pytest
 
 from sources import packages
-from sources.catalogue import CATALOGUE
 from study.config import ModelSource, Pair, load_size
 from study.preflight import __main__ as preflight
-from study.preflight.data_checks import data_findings, licence_of, prompt_lengths
+from study.preflight.data_checks import data_findings, prompt_lengths
 from study.preflight.estimates import PROMPT
 from study.preflight.facts import Facts, facts
 from study.preflight.pair_checks import Finding, Prompts, folder_findings, pair_findings
@@ -188,14 +187,6 @@ def test_prompts_are_measured_where_they_lie(tmp_path: Path) -> None:
     assert tested.training == left_out.training
 
 
-def test_every_data_set_has_a_licence() -> None:
-    assert {name: licence_of(name) for name in CATALOGUE if name.startswith(("svamp", "gsm_"))} == {
-        "svamp": "MIT", **dict.fromkeys(("gsm_symbolic_main", "gsm_symbolic_p1", "gsm_symbolic_p2"), "CC BY-NC-ND 4.0")
-    }  # fmt: skip
-    assert all(licence_of(name) != "not stated" for name in CATALOGUE)
-    assert licence_of("plums") == "not stated"
-
-
 def test_folders_that_planning_refuses_are_refused(tmp_path: Path) -> None:
     llama(1).save_pretrained(tmp_path)
     pair = load_size("single_gpu").pairs["qwen"]
@@ -248,7 +239,7 @@ def test_a_package_that_the_engine_needs_is_warned_of(monkeypatch: pytest.Monkey
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if installed else None)
     size = load_size("micro")
     size = size.model_copy(update={"train": size.train.model_copy(update={"teacher_dtype": "int8"})})
-    found = [finding for finding in preflight.findings("micro", size, "l4", None) if finding.what == "packages"]
+    found = [finding for finding in preflight.findings("micro", size, "l4") if finding.what == "packages"]
     assert [(finding.level, finding.subject) for finding in found] == [("warning", "micro")] * (not installed)
     assert all("needs torchao; run `pip install torchao" in finding.found for finding in found)
 

@@ -219,8 +219,9 @@ def test_bfloat16_without_its_instructions_is_warned_of(
     own = slow_bfloat16(changed("micro", {"pairs.micro.train": {"dtype": "bfloat16"}}))
     assert own is None or own.endswith("set dtype: float32 in pairs.micro.train")
     size = changed("smollm2_cpu", {"train.dtype": "bfloat16", "evaluate.dtype": "bfloat16"})
+    size = size.model_copy(update={"data_root": "/nowhere"})
     for device, expected in ((None, slow), ("l4", False)):
-        found = preflight.findings("smollm2_cpu", size, device, "/nowhere")
+        found = preflight.findings("smollm2_cpu", size, device)
         assert [f.level for f in found if f.what == "bfloat16"] == ["warning"] * expected
 
 

@@ -4,7 +4,6 @@ import io
 import json
 import re
 import urllib.error
-from dataclasses import replace
 
 import pytest
 
@@ -65,16 +64,24 @@ def settings(root, **given):
 
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_every_reader_gives_a_solution_that_reaches_the_gold_answer(name, root):
-    found = problems.problems(name, "test", str(root))
+    found = problems.problems(CATALOGUE[name], "test", str(root))
     assert len(found) == (16 if name == "svamp" else 8)
     assert all(is_correct(p["solution"], p["answer"]) and p["chain"] is None for p in found)
     assert all(p["prompt"].startswith(p["question"] + "\n\n") for p in found)
     assert len({p["id"] for p in found}) == len(found)
 
 
+def test_every_data_set_has_its_own_name_and_a_licence():
+    assert {(name, data.name) for name, data in CATALOGUE.items()} == {(name, name) for name in CATALOGUE}
+    licences = {name: data.licence for name, data in CATALOGUE.items() if name.startswith(("svamp", "gsm_"))}
+    held_back = dict.fromkeys(("gsm_symbolic_main", "gsm_symbolic_p1", "gsm_symbolic_p2"), "CC BY-NC-ND 4.0")
+    assert licences == {"svamp": "MIT", **held_back}
+    assert all(data.licence for data in CATALOGUE.values())
+
+
 def test_answers_solutions_and_the_asked_form(root):
-    gsm8k, math = (problems.problems(name, "test", str(root))[3] for name in ("gsm8k", "math"))
-    svamp = {p["id"]: p for p in problems.problems("svamp", "test", str(root))}["svamp-made-204"]
+    gsm8k, math = (problems.problems(CATALOGUE[name], "test", str(root))[3] for name in ("gsm8k", "math"))
+    svamp = {p["id"]: p for p in problems.problems(CATALOGUE["svamp"], "test", str(root))}["svamp-made-204"]
     assert (gsm8k["answer"], gsm8k["solution"]) == ("1213", "1200+13=\n#### 1,213")
     assert (svamp["answer"], svamp["solution"]) == ("5.5", "( 9 - 3 ) - 0.5 = 5.5\n#### 5.5")
     assert svamp["question"] == "Ann had 9 nuts. She ate 3, How many are left?"
@@ -110,7 +117,7 @@ def test_hub_and_local_copies_of_math_are_split_alike(root, capsys):
 def test_a_box_without_braces_counts_and_an_empty_one_is_left_out_and_named(root, capsys):
     faulty = [{"problem": "One?", "solution": "$\\boxed 1$"}, {"problem": "None?", "solution": "$\\boxed{}$"}]
     write(root / "math" / "test.jsonl", faulty)
-    (only,) = problems.problems("math", "test", str(root))
+    (only,) = problems.problems(CATALOGUE["math"], "test", str(root))
     assert (only["answer"], only["solution"]) == ("1", "$\\boxed{1}$")
     assert "1 of 2 rows have no strict answer: math-00001" in capsys.readouterr().err
 
@@ -174,7 +181,7 @@ def test_the_hub_is_read_where_there_is_no_root(monkeypatch):
         return made_up("math", 1)
 
     monkeypatch.setattr("datasets.load_dataset", load_dataset)
-    found = problems.problems("math", "test", None)
+    found = problems.problems(CATALOGUE["math"], "test", None)
     assert len(found) == 7
     assert asked[0] == ("EleutherAI/hendrycks_math", "algebra", "test")
 
@@ -185,7 +192,7 @@ def test_no_hub_in_reach_is_one_sentence_with_the_remedy(monkeypatch):
 
     monkeypatch.setattr("datasets.load_dataset", load_dataset)
     with pytest.raises(UserError, match=r"from the hub as openai/gsm8k \(no route\); .*DATA_ROOT"):
-        problems.problems("gsm8k", "test", None)
+        problems.problems(CATALOGUE["gsm8k"], "test", None)
 
 
 def test_the_hub_is_asked_before_anything_is_computed(monkeypatch, tmp_path):
@@ -201,16 +208,16 @@ def test_the_hub_is_asked_before_anything_is_computed(monkeypatch, tmp_path):
     monkeypatch.setattr("urllib.request.urlopen", urlopen)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(UserError, match=r"out of reach .*no route.*DATA_ROOT"):
-        rows.check("gsm8k", "test", None)
-    assert rows.check("gsm8k", "test", None) is None
-    assert rows.check("gsm8k", "test", None) is None
+        rows.check(CATALOGUE["gsm8k"], "test", None)
+    assert rows.check(CATALOGUE["gsm8k"], "test", None) is None
+    assert rows.check(CATALOGUE["gsm8k"], "test", None) is None
     (tmp_path / "datasets--openai--gsm8k").mkdir()
-    assert rows.check("gsm8k", "test", None) is None  # cached: the hub, which would fail now, is not asked
+    assert rows.check(CATALOGUE["gsm8k"], "test", None) is None  # cached: the hub, which would fail now, is not asked
     with pytest.raises(StopIteration):
-        rows.check("svamp", "test", None)
+        rows.check(CATALOGUE["svamp"], "test", None)
 
 
-def test_written_files_are_what_the_task_files_load(root, tmp_path):
+def test_written_files_are_what_the_tasks_load(root, tmp_path):
     params = {"root": str(root), "validation": 2, "tests": dict.fromkeys(CATALOGUE, 6)}
     problems.main(["--params", json.dumps(params), "--out", str(tmp_path)])
     assert len(read_problems(tmp_path / "train.jsonl")) == 6
@@ -238,16 +245,6 @@ def test_the_real_size_is_planned_from_local_copies(root):
     (root / "svamp" / "SVAMP.json").unlink()
     with pytest.raises(UserError, match=r"no file .*SVAMP\.json"):
         make_plan("smollm2_cpu", str(root))
-
-
-def test_a_data_set_that_is_on_no_hub_is_read_from_its_file_and_never_generated(root, monkeypatch):
-    monkeypatch.setitem(rows.CATALOGUE, "plums", replace(CATALOGUE["svamp"], hub=""))
-    with pytest.raises(UserError, match=r"no file .*SVAMP\.json; put it there or correct `data.root`$"):
-        rows.check("plums", "test", str(root / "absent"))
-    with pytest.raises(UserError, match="data set 'plums' is on no hub, its rows lie in files; give a folder"):
-        rows.check("plums", "test", None)
-    write(root / "svamp" / "SVAMP.json", made_up("svamp", 3))
-    assert rows.read_rows("plums", "test", str(root)) == made_up("svamp", 3)
 
 
 @pytest.mark.parametrize("given", ["{svamp: 100, gsm8k: null}", "{svamp: 100, gsm8k: 100}"])

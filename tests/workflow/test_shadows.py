@@ -25,6 +25,7 @@ METHODS = {"gkd", "minillm", "soft_lagrangian", "cmdp", "grpo"}
 PROBLEMS = {
     "gsm8k": lambda i: {"question": f"Ann has {i} nuts and finds 2. How many now?", "answer": f"{i}+2\n#### {i + 2}"},
     "math": lambda i: {"problem": f"What is ${i}/3$?", "solution": f"It is $\\boxed{{\\frac{{{i}}}{{3}}}}$."},
+    "plums": lambda i: {"question": f"{i} plums and 2 more?", "final": i + 2},  # a set of one's own
 }  # made up: the published ones stay with their authors
 
 
@@ -83,6 +84,14 @@ def test_divergence_is_measured_across_unequal_widths(shadows: Path) -> None:
     assert kl[kl["run"].str.contains("-teacher-")]["value"].abs().max() < 1e-6
 
 
+def test_problems_of_ones_own_are_tested_beside_published_ones(shadows: Path) -> None:
+    scores = pd.read_parquet(shadows / "results" / "built" / "shadows" / "collected" / "scores.parquet")
+    own = scores[scores["test"] == "plums"]
+    assert own["run"].nunique() == 5 + 4  # trained rows, teacher, student and both controls
+    key = own[own["run"].str.contains("answer_key") & (own["metric"] == "correct")]
+    assert set(key["value"]) == {1.0}
+
+
 def test_a_student_that_ends_otherwise_learns_to_stop_where_the_teacher_does(shadows: Path) -> None:
     (teacher,) = shadows.glob("results/models/llama-teacher-*/generation_config.json")
     (student,) = shadows.glob("results/models/llama-student-*/generation_config.json")
@@ -98,13 +107,14 @@ def test_a_local_judge_is_asked_in_both_orders(shadows: Path, monkeypatch: pytes
     command = json.loads(Path("results/built/shadows/verdicts/own.provenance.json").read_text())["config"]
     job = Job.model_validate_json(command[command.index("--params") + 1])
     pairs = [prompts_of(pair) for pair in comparisons(job.runs, Path("results/runs"), job.prompts)]
+    each = 2 * (10 + 10 + 1 + 1)
     # Of two questions: five rows with each other, with both references, these with each other, and the control.
-    assert frame["pair"].value_counts().to_dict() == dict.fromkeys(("qwen", "llama"), 2 * (10 + 10 + 1 + 1))
+    assert frame["pair"].value_counts().to_dict() == {"qwen": 2 * each, "llama": each}  # qwen on two test sets
     assert {len(both) for both, asked in zip(pairs, frame["asked"], strict=True) if asked} == {2}
     kept, identity = {file.stem for file in Path("results/judge-cache").rglob("*.json")}, source(job).identity()
     assert kept == {key_of(identity, prompt) for both in pairs for prompt in both}
     # Responses of shadows are mostly equal texts, which tie unasked, but never the control; no reply holds a verdict.
-    assert frame.loc[frame["control"], "asked"].tolist() == [True] * 4
+    assert frame.loc[frame["control"], "asked"].tolist() == [True] * 6
     assert frame.loc[frame["asked"], ["forth", "back"]].isna().all(axis=None)
     assert (frame.loc[~frame["asked"], ["forth", "back"]] == 0).all(axis=None)
 
