@@ -48,25 +48,25 @@ class Setting(Strict):
     choices: list[str] | None = None
     symbol: str = ""
 
-    def check(self, value: Any, where: str, name: str) -> Any:
-        """`value` in the setting's own type; `UserError` where it is not allowed."""
+    def check(self, value: Any, what: str) -> Any:
+        """`value` in the setting's own type; `UserError` where it is not allowed. `what` names setting and place."""
         if self.choices is not None:
             if value not in self.choices:
-                raise UserError(f"{where}: '{name}' is {value!r}; {nearest(str(value), self.choices)}")
+                raise UserError(f"{what} is {value!r}; {nearest(str(value), self.choices)}")
             return value
         if isinstance(self.default, bool) or isinstance(value, bool):
             if type(value) is not type(self.default):
-                raise UserError(f"{where}: '{name}' is {value!r}, but must be {self._kind()}; change it")
+                raise UserError(f"{what} is {value!r}, but must be {self._kind()}; change it")
             return value
         if not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
-            raise UserError(f"{where}: '{name}' is {value!r}, but must be {self._kind()}; change it")
+            raise UserError(f"{what} is {value!r}, but must be {self._kind()}; change it")
         for bound, broken, word in (
             (self.min, self.min is not None and value < self.min, "at least"),
             (self.max, self.max is not None and value > self.max, "at most"),
             (self.below, self.below is not None and value >= self.below, "below"),
         ):
             if broken:
-                raise UserError(f"{where}: '{name}' is {value}, but must be {word} {bound:g}; change it")
+                raise UserError(f"{what} is {value}, but must be {word} {bound:g}; change it")
         return float(value)
 
     def _kind(self) -> str:
@@ -112,7 +112,7 @@ class Folder:
             values = given if isinstance(given, list) else [given]
             if not values:
                 raise UserError(f"{where}: '{name}' of method '{self.name}' is an empty list; give at least one value")
-            checked = [setting.check(value, f"{where}: method '{self.name}'", name) for value in values]
+            checked = [setting.check(value, f"{where}: '{name}' of method '{self.name}'") for value in values]
             twice = [value for place, value in enumerate(checked) if value in checked[:place]]
             if twice:
                 raise UserError(f"{where}: '{name}' of method '{self.name}' holds {twice[0]} twice; remove one of them")
@@ -197,5 +197,5 @@ def _read(folder: Path) -> Folder:
     file = folder / "method.yaml"
     declares = parse(Declaration, read_yaml(file), str(file))
     for name, setting in declares.settings.items():
-        setting.check(setting.default, str(file), f"settings.{name}.default")
+        setting.check(setting.default, f"{file}: 'settings.{name}.default'")
     return Folder(folder.name, folder, declares)
