@@ -37,8 +37,8 @@ class DataSet:
     """A data set: name, hub name, splits, reader `(row, position) -> problem without its prompt`, licence, template.
 
     One without a hub name ("") is of local files alone; one that is `generated` is so where there is no local copy
-    (`sources.reasoning`). One that its authors did not split has all rows as its `test`, and for studies that train on
-    it the parts `train` and `held_out`.
+    (`sources.reasoning`); one's `own` is described by a config (`sources.own`). One that its authors did not split has
+    all rows as its `test`, and for studies that train on it the parts `train` and `held_out`.
     """
 
     name: str
@@ -49,6 +49,13 @@ class DataSet:
     template: str = NUMBER
     evaluate_only: str = ""
     generated: bool = False
+    own: bool = False
+
+    @property
+    def remedy(self) -> str:
+        """What to do about a file that is not as it should be."""
+        own = "correct it (.jsonl holds a mapping a line, .json one list of them)"
+        return own if self.own else "restore the file from its origin"
 
 
 def problem(identity: str, question: str, answer: str | None, solution: str) -> Row:

@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from sources.catalogue import DataSet
 from sources.rows import check, origin, read_rows
 from sources.settings import ProblemData
-from training.answers import is_correct
+from training.answers import extract, is_correct
 from training.command import read_command
 from training.data import Problem, derive_seed
-from training.errors import UserError, cli
+from training.errors import UserError, cli, short
 
 SAMPLE = 3  # faulty rows named in a message
 
@@ -28,8 +28,7 @@ def data_sets(settings: ProblemData) -> dict[str, list[Problem]]:
     """All problems by file name; a function of the settings and the published rows."""
     training, root = settings.data_set(settings.train), settings.root
     tests = {
-        test: _test(data := settings.data_set(test), _asked_split(data, settings.train), root)
-        for test in settings.tests
+        test: _test(data := settings.data_set(test), asked_split(data, settings.train), root) for test in settings.tests
     }
     pool = _short(problems(training, "train", root), settings.longest, settings.train)
     pool = _apart(pool, tests, settings.train)
@@ -47,7 +46,7 @@ def data_sets(settings: ProblemData) -> dict[str, list[Problem]]:
     return found
 
 
-def _asked_split(data: DataSet, train: str) -> str:
+def asked_split(data: DataSet, train: str) -> str:
     """The split that a test takes: of an unsplit data set, what training on that same set holds out."""
     return "held_out" if data.name == train and "held_out" in data.splits else "test"
 
@@ -82,15 +81,27 @@ def problems(data: DataSet, split: str, root: str | None) -> list[Problem]:
     A row whose published solution does not reach its own answer in the strict form cannot be scored or learnt
     from; it is left out and named on standard error.
     """
-    read = list(_read(data, split, root))
-    faulty = [p["id"] for p in read if p["answer"] is None or not is_correct(p["solution"], p["answer"])]
+    usable: list[Problem] = []
+    faulty: list[Problem] = []
+    for read in _read(data, split, root):
+        (usable if _reaches_its_answer(read) else faulty).append(read)
     if faulty:
-        named = ", ".join(faulty[:SAMPLE]) + (", ..." if len(faulty) > SAMPLE else "")
-        print(
-            f"{data.name}, {split}: {len(faulty)} of {len(read)} rows have no strict answer: {named}", file=sys.stderr
+        named = ", ".join(map(_shown, faulty[:SAMPLE])) + (", ..." if len(faulty) > SAMPLE else "")
+        left_out = (
+            f"{len(faulty)} of {len(usable) + len(faulty)} rows left out, whose solution does not reach a strict answer"
         )
-    unusable = set(faulty)
-    return [_row(p, data.template) for p in read if p["id"] not in unusable]
+        print(f"{data.name}, {split}: {left_out}: {named}", file=sys.stderr)
+    if faulty and not usable:
+        raise UserError(f"{origin(data, split, root)}: no row reaches a strict answer: {named}; correct them")
+    return [_row(p, data.template) for p in usable]
+
+
+def _reaches_its_answer(problem: Problem) -> bool:
+    return problem["answer"] is not None and is_correct(problem["solution"], problem["answer"])
+
+
+def _shown(problem: Problem) -> str:
+    return f"{problem['id']} (answer {short(problem['answer'])}, solution {short(extract(problem['solution']))})"
 
 
 def _read(data: DataSet, split: str, root: str | None) -> Iterator[Problem]:
@@ -106,7 +117,7 @@ def _read(data: DataSet, split: str, root: str | None) -> Iterator[Problem]:
             raise UserError(f"{where}: {error}") from error
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             why = f"{type(error).__name__}: {error}"
-            raise UserError(f"{where}: it is not in its published form ({why}); restore it from its origin") from error
+            raise UserError(f"{where}: it is not in its published form ({why}); {data.remedy}") from error
         if fault := _fault(problem):
             raise UserError(f"{where}: {fault}; correct or remove the row")
         if (first := taken.setdefault(problem["id"], number)) != number:
@@ -178,7 +189,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def check_all(settings: ProblemData) -> None:
     """Raise `UserError` where a data set cannot be there, before any is read."""
-    for name, split in [(settings.train, "train"), *((test, "test") for test in settings.tests)]:
+    for name, split in settings.wanted():
         check(settings.data_set(name), split, settings.root)
 
 

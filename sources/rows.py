@@ -13,7 +13,7 @@ from typing import Any
 from sources import reasoning
 from sources.catalogue import DataSet, Row, Split
 from sources.packages import check_reasoning_gym
-from training.errors import UserError
+from training.errors import UserError, short
 from training.files import digest
 
 REMEDY = "give a folder of local copies with `make tables SIZE=<size> DATA_ROOT=<folder>` (setting `data.root`)"
@@ -68,7 +68,7 @@ def read_rows(data: DataSet, split: str, root: str | None) -> list[Row]:
         return reasoning.generate(where.hub_split)
     if root is None and data.hub:
         return _from_hub(data, where)
-    return _from_file(_local_file(data, split, root))
+    return _from_file(_local_file(data, split, root), data.remedy)
 
 
 def is_here(data: DataSet, split: str, root: str | None) -> bool:
@@ -76,10 +76,13 @@ def is_here(data: DataSet, split: str, root: str | None) -> bool:
     return _generated(data, split, root) or ((root is not None or not data.hub) and _place(data, split, root).is_file())
 
 
-def contents(data: DataSet, root: str | None) -> dict[str, str]:
-    """sha256 of the set's files that lie here, by split."""
-    found = {split: _place(data, split, root) for split in data.splits}
-    return {split: digest(path) for split, path in found.items() if path.is_file()}
+def content(data: DataSet, split: str, root: str | None) -> str:
+    """sha256 of a split's file, "" where it does not lie here."""
+    path = _place(data, split, root)
+    try:
+        return digest(path) if path.is_file() else ""
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error}); {data.remedy}") from error
 
 
 def _generated(data: DataSet, split: str, root: str | None) -> bool:
@@ -95,32 +98,37 @@ def _place(data: DataSet, split: str, root: str | None) -> Path:
 def _local_file(data: DataSet, split: str, root: str | None) -> Path:
     path = _place(data, split, root)
     if not path.is_file():
+        key = f"`own.{data.name}.{split}`" if data.own else "`data.root`"
         other = f", or leave `data.root` out to read {data.hub} from the hub" if data.hub else ""
         raise UserError(
-            f"data set '{data.name}' is missing: there is no file {path}; put it there or correct `data.root`{other}"
+            f"data set '{data.name}' is missing: there is no file {path}; put it there or correct {key}{other}"
         )
     return path
 
 
-def _from_file(path: Path) -> list[Row]:
+def _from_file(path: Path, remedy: str) -> list[Row]:
     try:
         text = path.read_text(encoding="utf-8-sig")  # own data may begin with a byte order mark
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as text ({error}); restore the file from its origin") from error
+        raise UserError(f"{path} cannot be read as text ({error}); {remedy}") from error
     if path.suffix == ".json":
-        rows = _parsed(text, str(path))
+        rows = _parsed(text, str(path), remedy)
     else:
-        rows = [_parsed(line, f"{path}, line {at}") for at, line in enumerate(text.split("\n"), 1) if line]
+        lines = enumerate(text.split("\n"), 1)
+        rows = [_parsed(line, f"{path}, line {at}", remedy) for at, line in lines if line.strip()]
     if not isinstance(rows, list) or not rows:
-        raise UserError(f"{path} holds no rows; restore the file from its origin")
+        raise UserError(f"{path} holds no list of rows; {remedy}")
+    for at, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise UserError(f"{path}, row {at} is {short(row)}, but must be a mapping of columns; {remedy}")
     return rows
 
 
-def _parsed(text: str, where: str) -> Any:
+def _parsed(text: str, where: str, remedy: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:  # of numbers with too many digits, and of deep nesting
-        raise UserError(f"{where}: no valid JSON ({error}); restore the file from its origin") from error
+        raise UserError(f"{where}: no valid JSON ({error}); {remedy}") from error
 
 
 def _from_hub(data: DataSet, split: Split) -> list[Row]:

@@ -37,6 +37,16 @@ class ProblemData(Strict):
         """The data set that a name of `train` or `tests` means."""
         return self.own[name].data_set(name) if name in self.own else CATALOGUE[name]
 
+    def wanted(self) -> list[tuple[str, str]]:
+        """The data sets that are read, with the split of each."""
+        return [(self.train, "train"), *((test, "test") for test in self.tests)]
+
+    def used(self) -> dict[str, OwnData]:
+        """Those of `own` that are read, without what does not change their rows."""
+        read = {name for name, _ in self.wanted()}
+        bare = {"licence": OwnData.model_fields["licence"].default}
+        return {name: own.model_copy(update=bare) for name, own in self.own.items() if name in read}
+
     @model_validator(mode="after")
     def _names_of_their_own(self) -> ProblemData:
         for name in self.own:

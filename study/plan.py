@@ -12,8 +12,9 @@ from typing import Any
 
 from evaluation.names import namesakes, row_name
 from sources.architectures import published
-from sources.problems import check_all
-from sources.rows import contents, is_here, read_rows
+from sources.problems import asked_split, check_all
+from sources.problems import problems as usable
+from sources.rows import content, is_here
 from sources.settings import ProblemData, ShadowModel
 from study.ablations import ablate
 from study.code import code_hash, short_hash
@@ -104,10 +105,12 @@ def check_inputs(plan: Plan) -> None:
         if pair.data.problems is not None and not Path(f"results/data/{data}").is_dir():
             problems = ProblemData(**plan.data[data].params)
             check_all(problems)
-            for test in pair.tests:  # those that are taken whole: of the others the config says how many
+            for test in pair.tests:
                 known = problems.data_set(test.name)
-                if problems.tests[test.name] is None and is_here(known, "test", problems.root):
-                    held = len(read_rows(known, "test", problems.root))
+                split = asked_split(known, problems.train)
+                # Of published ones that are not taken whole, the config says how many there are.
+                if (known.own or problems.tests[test.name] is None) and is_here(known, split, problems.root):
+                    held = len(usable(known, split, problems.root))
                     check_prompts(plan.size, name, test.name, held, where)
     for judge in plan.size.judges:
         _check_judge(plan, judge, where)
@@ -131,14 +134,15 @@ def _check_judge(plan: Plan, name: str, where: str) -> None:
 def _add_pair(plan: Plan, name: str, pair: Pair, root: str | None) -> None:
     world, real = pair.data.world, pair.data.problems
     root = root or (real.root if real else None)
-    if real is not None and root is not None:  # one spelling of a folder, as it is part of ids
-        real = real.model_copy(update={"root": normpath(root)})
+    if real is not None:
+        real = real.model_copy(update={"own": real.used()})
+        if root is not None:  # one spelling of a folder, as it is part of ids
+            real = real.model_copy(update={"root": normpath(root)})
     module = "world.write" if real is None else "sources.problems"
     params = (real or world).model_dump(mode="json")  # type: ignore[union-attr]
     decides: list[Any] = [params, code_hash(_file(module))]
     if real is not None:  # own files change more often than published ones, and no path tells
-        own = (of for of in (real.train, *real.tests) if of in real.own)
-        decides += [contents(real.data_set(of), real.root) for of in own]
+        decides += [content(real.data_set(of), split, real.root) for of, split in real.wanted() if of in real.own]
     data = f"{name}-{short_hash(decides)}"
     plan.data[data] = Made(module, params)
     plan.pairs[name] = {"data": data}

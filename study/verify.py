@@ -41,7 +41,12 @@ def relative_paths(size: Size, data_root: str | None) -> list[Path]:
     named: list[str | Path | None] = [data_root or size.data_root, *size.methods_path]
     for pair in size.pairs.values():
         named += [pair.student.pretrained, pair.teacher.pretrained]
-        named += [pair.data.problems.root] if pair.data.problems else []
+        if real := pair.data.problems:
+            below = Path(data_root or size.data_root or real.root or "")
+            named += [
+                real.root,
+                *(below / file for own in real.used().values() for file in (own.train, own.test) if file),
+            ]
     named += [judge.local.model for judge in size.judges.values() if judge.local]
     paths = {Path(normpath(name)) for name in named if name}
     return sorted(path for path in paths if not path.is_absolute() and path.exists())

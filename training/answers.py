@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 _MARK = "####"
-_NUMBER = re.compile(r"[-+]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)")
+_NUMBER = re.compile(r"[-+]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)", re.ASCII)
 # What may stand around the number of a mark: a box (a model may be told of both forms), dollars, bold type.
 _AROUND = [re.compile(pattern) for pattern in (r"\\boxed\{(.*)\}", r"\*\*(.*)\*\*", r"\\?\$(.*?)(?:\\?\$)?")]
 

@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from sources.catalogue import DataSet
+from sources.problems import problems as rows_of
 from sources.rows import check, endpoint, is_here, read_rows
 from sources.settings import ProblemData
 from study.config import Pair
@@ -25,10 +26,6 @@ TEMPLATE = 50  # tokens allowed for a chat template; SmolLM2's has 30
 DENSE, USUAL = 2, 3
 
 
-def _wanted(problems: ProblemData) -> list[tuple[str, str]]:
-    return [(problems.train, "train"), *((test, "test") for test in problems.tests)]
-
-
 def data_findings(name: str, pair: Pair, root: str | None) -> Iterator[Finding]:
     """Whether the problems are there, under which licence, and whether training may see what is tested."""
     problems = pair.data.problems
@@ -39,10 +36,12 @@ def data_findings(name: str, pair: Pair, root: str | None) -> Iterator[Finding]:
     if root is None:
         endpoint()  # an address that is none is said as such
     reasons: dict[str, str] = {}
-    wanted = [(f"{data} ({split})", data, split) for data, split in _wanted(problems)]
+    wanted = [(f"{data} ({split})", data, split) for data, split in problems.wanted()]
     for shown, data, split in wanted:
         try:
             check(problems.data_set(data), split, root)
+            if data in problems.own:
+                rows_of(problems.data_set(data), split, root)
         except UserError as error:
             reasons[shown] = str(error)
     here = ", ".join(shown for shown, *_ in wanted if shown not in reasons)
@@ -58,7 +57,8 @@ def data_findings(name: str, pair: Pair, root: str | None) -> Iterator[Finding]:
 
 
 def _leaks(name: str, problems: ProblemData) -> Iterator[Finding]:
-    leaked = [test for test in problems.tests if test == "gsm8k" or test.startswith("gsm_symbolic")]
+    known = [test for test in problems.tests if test not in problems.own]
+    leaked = [test for test in known if test == "gsm8k" or test.startswith("gsm_symbolic")]
     if problems.train == "reasoning_gym" and leaked:
         text = f"trained on templates of GSM8K's test questions, tested on {', '.join(leaked)}"
         yield Finding("refused", name, "problems", f"{text}; test on reasoning_gym_new or svamp")
@@ -71,7 +71,7 @@ def prompt_lengths(pair: Pair, student: Facts, root: str | None) -> Prompts:
         return _made_prompts(pair, student, template)
     known = {
         (data, split): _texts(problems.data_set(data), split, root or problems.root)
-        for data, split in _wanted(problems)
+        for data, split in problems.wanted()
     }
     absent = [f"{data} ({split})" for (data, split), found in known.items() if not found]
     training = known.pop((problems.train, "train"))
@@ -85,7 +85,7 @@ def prompt_lengths(pair: Pair, student: Facts, root: str | None) -> Prompts:
     used = lengths if absent else asked
     longest = max(used) // dense + template
     if absent:
-        how += f"; {', '.join(absent)} not here, so at least {PROMPT} allowed"
+        how += f"; {', '.join(absent)} not here or not readable, so at least {PROMPT} allowed"
         longest = max(longest, PROMPT)
     in_training = max(trained) // dense + template if trained else PROMPT
     counted = max(asked, default=0) if student.tokenizer else 0

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sources.rows import is_here, read_rows
+from sources.rows import read_rows
 from sources.settings import ProblemData
 from study.config import Pair, Size
 from study.forecast import DURATIONS, finished
@@ -23,7 +23,7 @@ from training.settings import TrainSettings
 
 # As published, to count epochs in updates; of SVAMP what `sources.catalogue` leaves to training.
 TRAINING_PROBLEMS = {"gsm8k": 7473, "math": 7500, "svamp": 800, "reasoning_gym": 4080}
-GUESSED = 7500  # of a set of one's own that is not here
+GUESSED = 7500  # of a set of one's own that cannot be read
 _folders = cache(find_folders)  # read once: each look costs a third of a second
 # Settings that decide how long an update takes.
 ALIKE = (
@@ -62,8 +62,10 @@ def counted(size: Size, pair: str) -> TrainSettings:
 
 def _own_problems(problems: ProblemData, root: str | None) -> int:
     """Rows of a training set of one's own."""
-    data, root = problems.data_set(problems.train), root or problems.root
-    return len(read_rows(data, "train", root)) if is_here(data, "train", root) else GUESSED
+    try:
+        return len(read_rows(problems.data_set(problems.train), "train", root or problems.root))
+    except UserError:  # the line about problems says why
+        return GUESSED
 
 
 def trained_rows(size: Size) -> dict[str, int]:

@@ -29,6 +29,7 @@ from training.answers import extract, is_correct
         ("#### 1,2", None),
         ("\\boxed{1,2}", "1,2"),
         ("\\boxed{1,234,567.50}", "1234567.5"),
+        ("#### \uff11\uff12", None),  # full-width digits: 12 to the eye, another text to a comparison
         ("####", None),
         ("\\boxed{3", None),
     ],

@@ -24,7 +24,7 @@ def root(tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "holds no rows"),
+        ("", "holds no list of rows; restore the file from its origin"),
         (GOOD + '\n\n{"question": "', r"test\.jsonl, line 3: no valid JSON \(Unterminated string"),
         (f'{{"question": {"9" * 5000}}}', r"test\.jsonl, line 1: no valid JSON \(Exceeds the limit"),
         ("[" * 100_000, r"test\.jsonl, line 1: no valid JSON \(maximum recursion depth"),

@@ -10,9 +10,9 @@ from sources import problems
 from sources.catalogue import BOXED, CATALOGUE, NUMBER
 from sources.settings import ProblemData
 from study.plan import make_plan
-from study.preflight.data_checks import data_findings, prompt_lengths
-from study.preflight.facts import Facts
+from study.preflight.data_checks import data_findings
 from study.preflight.hours import counted
+from study.verify import relative_paths
 from tests.unit.test_sources import made_up, write
 from training.errors import UserError
 from training.schema import parse
@@ -49,7 +49,7 @@ def test_its_files_are_trained_on_and_tested(root, tmp_path):
     tasks, _ = load_tasks(Generation(tests=("plums",), prompts=6), out)
     assert list(tasks) == ["plums_sampled", "plums_greedy"]
     for task in tasks.values():
-        asked = {doc["id"]: doc for doc in task.eval_docs}["plums-4"]
+        asked = {doc["id"]: doc for doc in task.eval_docs}["plums-5"]
         assert (task.doc_to_text(asked), task.doc_to_target(asked)) == (
             NUMBER.format(question="4 plums and 2 more?"), "6"
         )  # fmt: skip
@@ -68,8 +68,12 @@ def test_without_a_root_its_files_are_sought_where_one_works(root, monkeypatch):
     absolute = {name: str(root / file) for name, file in FILES.items()}
     monkeypatch.chdir("/")
     assert len(problems.data_sets(settings(None, absolute))["plums"]) == 6
-    with pytest.raises(UserError, match=r"data set 'plums' is missing: there is no file plums/train\.jsonl; put it"):
+    with pytest.raises(
+        UserError,
+        match=r"data set 'plums' is missing: there is no file plums/train\.jsonl; put it there or correct `own",
+    ):
         problems.check_all(settings(None))
+    assert settings(None, {"test": "./a/../x.json"}).own["plums"].test == "x.json"
 
 
 def test_columns_and_form_are_as_said(root):
@@ -83,34 +87,58 @@ def test_columns_and_form_are_as_said(root):
 @pytest.mark.parametrize(
     ("changed", "form", "solution", "answer"),
     [
-        ({"solution": "4 + 2 is it", "final": 6.0}, "number", "4 + 2 is it\n#### 6", "6"),
-        ({"solution": "4 + 2\n#### 6", "final": "6"}, "number", "4 + 2\n#### 6", "6"),
-        ({"solution": "So:", "final": "x^2"}, "boxed", "So:\n\\boxed{x^2}", "x^2"),
+        ({"why": "4 + 2 is it", "final": 6.0}, "number", "4 + 2 is it\n#### 6", "6"),
+        ({"why": "4 + 2\n#### 6", "final": "6"}, "number", "4 + 2\n#### 6", "6"),
+        ({"why": "So:", "final": "$x^2$"}, "boxed", "So:\n\\boxed{x^2}", "x^2"),
+        ({"why": "So:", "final": "\\boxed{(1, 2)}"}, "boxed", "So:\n\\boxed{(1, 2)}", "(1, 2)"),
         ({"final": 1234}, "number", "#### 1234", "1234"),
+        ({"final": 1e-7, "solution": None}, "number", "#### 0.0000001", "0.0000001"),
+        ({"final": "$1,200.50"}, "number", "#### 1200.5", "1200.5"),
+        ({"final": " 50%"}, "number", "#### 50", "50"),
+        ({"final": "2 + 5 = 7\n#### 7"}, "number", "#### 7", "7"),
     ],
 )
 def test_a_final_answer_may_have_a_column_of_its_own(root, changed, form, solution, answer):
+    """As decorated as a response's may be. The solution then has to be named to be read."""
     plain = {"question": "4?"} | changed
     write(root / FILES["test"], [plain])
-    (only,) = read(root, {"answer": "final", "form": form})
+    own = {"answer": "final", "form": form, **({"solution": "why"} if "why" in changed else {})}
+    (only,) = read(root, own)
     assert (only["solution"], only["answer"]) == (solution, answer)
 
 
 def test_a_solution_that_contradicts_its_answer_is_left_out_and_named(root, capsys):
-    write(root / FILES["test"], [row(1, final=3), row(2, final=5)])
-    (only,) = read(root, {"answer": "final"})
+    write(root / FILES["test"], [row(1, final=3), row(2, final=5), row(3, final="7 dollars")])
+    (only,) = read(root, {"answer": "final", "solution": "solution"})
     assert only["answer"] == "3"
-    assert "plums, test: 1 of 2 rows have no strict answer: plums-1" in capsys.readouterr().err
+    said = "2 of 3 rows left out, whose solution does not reach a strict answer: "
+    named = "plums-2 (answer '5', solution '4'), plums-3 (answer None, solution '5')"
+    assert f"plums, test: {said}{named}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("final", ["7 dollars", "1/2", "\uff11\uff12", "\\frac{1}{2}", "", float("nan")])
+def test_a_test_set_without_one_usable_row_is_refused(root, final):
+    write(root / FILES["test"], [row(1, final=final)])
+    with pytest.raises(
+        UserError, match=r"test\.json(: no row reaches a strict answer: plums-1 |, row 1: no answer: 'fin)"
+    ):
+        read(root, {"answer": "final"})
 
 
 @pytest.mark.parametrize(
     ("rows", "own", "sentence"),
     [
-        ([{"q": "1?", "why": "#### 1"}], {}, "row 1: no question: there is no 'question', but q, why; name the column"),
+        (
+            [{"q": "1?", "why": "#### 1"}],
+            {},
+            "row 1: no question: there is no 'question', but .'q', 'why'.; name the column",
+        ),
         ([row(1), row(2, solution=None)], {}, "row 2: no solution: 'solution' is None; name the column as 'solution'"),
         ([row(1, final=True)], {"answer": "final"}, "row 1: no answer: 'final' is True; name the column as 'answer'"),
+        ([row(1), row(2)], {"answer": "a", "solution": "b"}, "row 1: no solution: there is no 'b', but"),
         ([row(1, id=1), row(2, id=1)], {}, "row 2: its id 'plums-1' is that of row 1 too"),
-        (["1?"], {}, "row 1: it is not in its published form"),
+        ([row(1, id=None), row(2, question=float("inf"))], {}, "row 2: no question: 'question' is inf"),
+        ([{"question": ["long"] * 99}], {}, r"row 1: no question: 'question' is .{57}\.\.\.; name"),
     ],
 )
 def test_a_row_that_lacks_something_is_named_with_its_file(root, rows, own, sentence):
@@ -120,15 +148,37 @@ def test_a_row_that_lacks_something_is_named_with_its_file(root, rows, own, sent
 
 
 @pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("null", r"test\.json holds no list of rows; correct it"),
+        ('{"data": []}', r"test\.json holds no list of rows; correct it \(.*\.json one list of them\)"),
+        ("[7]", r"test\.json, row 1 is 7, but must be a mapping of columns; correct it"),
+        ("{}\n{}", r"test\.json: no valid JSON \(Extra data.*; correct it \(\.jsonl holds a mapping a line"),
+    ],
+)
+def test_a_file_of_another_form_is_named(root, text, sentence):
+    (root / FILES["test"]).write_text(text)
+    with pytest.raises(UserError, match=sentence):
+        read(root)
+
+
+def test_blank_lines_are_no_rows(root):
+    with (root / FILES["train"]).open("a") as file:
+        file.write("  \n\n" + " \t\n")
+    assert len(read(root, split="train")) == 20
+
+
+@pytest.mark.parametrize(
     ("given", "sentence"),
     [
+        ({"own": {"plums": {"test": "x.csv"}}}, "a file of problems is .jsonl, .* or .json, .*: convert it"),
         ({"own": {"plums": {}}}, "needs a file: give 'train', 'test' or both"),
         ({"own": {"plums": {"trian": "x"}}}, "unknown key .*'train'"),
         ({"own": {"gsm8k": FILES}, "train": "gsm8k"}, "'own' names a data set 'gsm8k', which is another's name"),
         ({"own": {"validation": FILES}}, "'own' names a data set 'validation', which is another's name"),
         ({"own": {"a/b": FILES}}, "a/b"),
-        ({"own": {"plums": {"test": "x"}}}, "'plums' is for evaluation only .it has no training split"),
-        ({"own": {"plums": {"train": "x"}}}, "'own.plums' has no file of test problems: give it 'test'"),
+        ({"own": {"plums": {"test": "x.json"}}}, "'plums' is for evaluation only .it has no training split"),
+        ({"own": {"plums": {"train": "x.json"}}}, "'own.plums' has no file of test problems: give it 'test'"),
         ({"train": "plum"}, "no such training set as 'plum': did you mean 'plums'"),
         ({"tests": {"plum": 3}}, "there is no data set 'plum': did you mean 'plums'"),
     ],
@@ -158,10 +208,15 @@ def test_a_study_on_it_is_planned_and_known_by_the_content_of_its_files(root, si
         return set(make_plan("mine", str(root)).data)
 
     first = ids()
+    content = yaml.safe_load((root / "config" / "mine.yaml").read_text())
+    own = content["pairs"]["smollm2"]["data"]["problems"]["own"]
+    own["plums"] |= {"licence": "CC0", "test": f"./{FILES['test']}"}
+    own["unused"] = {"test": "unused.json"}
+    (root / "config" / "mine.yaml").write_text(yaml.safe_dump(content))
     assert ids() == first
     write(root / FILES["test"], [row(i) for i in range(7)])
     assert ids() != first
-    write(root / FILES["test"], [row(i) for i in range(5)])
+    write(root / FILES["test"], [*(row(i) for i in range(5)), row(6, solution="six")])
     with pytest.raises(UserError, match="prompts is 6, but test set 'plums' of pair 'smollm2' has 5 problems"):
         ids()
     (root / FILES["test"]).unlink()
@@ -178,7 +233,17 @@ def test_preflight_finds_and_counts_it(root, size):
     (refused,) = (f for f in data_findings("p", pair, "/nowhere") if f.level == "refused")
     assert "data set 'plums' is missing" in refused.found
     assert counted(nowhere, "smollm2").steps > 1000
-    assert prompt_lengths(pair, Facts("SmolLM2", "here"), str(root)).longest < 200
+    (root / FILES["train"]).write_text("{")
+    (broken,) = (f for f in data_findings("p", pair, str(root)) if f.level == "refused")
+    assert "train.jsonl, line 1: no valid JSON" in broken.found
+    assert counted(size, "smollm2").steps > 1000
+
+
+def test_verify_finds_its_files(root, size, monkeypatch):
+    monkeypatch.chdir(root)
+    below = size.model_copy(update={"data_root": None})
+    assert [str(path) for path in relative_paths(below, None)] == sorted(FILES.values())
+    assert [str(path) for path in relative_paths(below, "..")] == [".."]
 
 
 def test_published_sets_keep_their_names():

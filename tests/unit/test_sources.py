@@ -119,7 +119,10 @@ def test_a_box_without_braces_counts_and_an_empty_one_is_left_out_and_named(root
     write(root / "math" / "test.jsonl", faulty)
     (only,) = problems.problems(CATALOGUE["math"], "test", str(root))
     assert (only["answer"], only["solution"]) == ("1", "$\\boxed{1}$")
-    assert "1 of 2 rows have no strict answer: math-00001" in capsys.readouterr().err
+    assert (
+        "1 of 2 rows left out, whose solution does not reach a strict answer: math-00001 (answer None, solution None)"
+        in capsys.readouterr().err
+    )
 
 
 def test_validation_comes_out_of_training_alone_and_limits_hold(root):
@@ -260,7 +263,8 @@ def test_a_test_set_that_is_taken_whole_must_be_large_enough(root, given, tmp_pa
             UserError, match="prompts is 100, but test set 'gsm8k' of pair 'smollm2' has 8 problems; ask"
         ):
             make_plan("real", str(root))
-        write(root / "gsm8k" / "test.jsonl", made_up("gsm8k", 100))
+        hundred = [{**row, "question": f"{i}"} for i, row in enumerate(made_up("gsm8k", 50) * 2)]
+        write(root / "gsm8k" / "test.jsonl", hundred)
     assert make_plan("real", str(root)).runs
 
 
