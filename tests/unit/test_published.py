@@ -12,12 +12,13 @@ from training.folders import ROOT
 PUBLISHED = ROOT / "results/published"
 # By page, the folders whose tables it quotes.
 QUOTED = {
-    "README.md": ("micro", "extended", "pairs", "smollm2_cpu"),
+    "README.md": ("micro", "extended", "pairs", "smollm2_cpu", "smollm2_world"),
     "paper_tables.md": ("micro",),
     "docs/extended.md": ("micro", "extended"),
     "docs/ablations.md": ("micro", "micro/ablations"),
     "docs/across_pairs.md": ("micro", "pairs"),
     "docs/smollm2.md": ("smollm2_cpu",),
+    "docs/smollm2_world.md": ("smollm2_world",),
 }
 # Sections about runs whose tables are not kept; README repeats them.
 OLDER = {

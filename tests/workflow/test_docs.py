@@ -87,6 +87,7 @@ NOT_HERE = {
     "make lint": "is the house's own check before a change is handed in; it says nothing about the results",
     "make tables SIZE=extended": "takes over half an hour; the contract tests train every method that it adds",
     "make tables SIZE=pairs": "takes over an hour; the unit tests make its tables and figure from synthetic scores",
+    "make tables SIZE=smollm2_world": "takes over four hours; the rules are those of the sizes run here",
     "make bench": "takes half an hour; what it measures is measured on tiny models by the unit tests",
     "make bench ONLY=trl,parts": "the same",
     **{f"python -m benchmarks --only {name}": "the same" for name in BENCHMARKS},
