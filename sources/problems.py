@@ -30,7 +30,7 @@ def data_sets(settings: ProblemData) -> dict[str, list[Problem]]:
     tests = {
         test: _test(data := settings.data_set(test), asked_split(data, settings.train), root) for test in settings.tests
     }
-    pool = _short(problems(training, "train", root), settings.longest, settings.train)
+    pool = _short(usable_problems(training, "train", root), settings.longest, settings.train)
     pool = _apart(pool, tests, settings.train)
     _shuffle(pool, settings.seed, "train")
     rest = len(pool) - settings.validation
@@ -75,7 +75,7 @@ def _apart(pool: list[Problem], tests: dict[str, list[Problem]], name: str) -> l
     return list(apart.values())
 
 
-def problems(data: DataSet, split: str, root: str | None) -> list[Problem]:
+def usable_problems(data: DataSet, split: str, root: str | None) -> list[Problem]:
     """A split in the common form, in published order; `UserError` names the first row that cannot be used.
 
     A row whose published solution does not reach its own answer in the strict form cannot be scored or learnt
@@ -143,7 +143,7 @@ def _fault(problem: Problem) -> str:
 
 def _test(data: DataSet, split: str, root: str | None) -> list[Problem]:
     """A test set, which must ask more than one question."""
-    found = problems(data, split, root)
+    found = usable_problems(data, split, root)
     if len(found) > 1 and len({problem["question"] for problem in found}) == 1:
         raise UserError(
             f"{origin(data, split, root)}: all {len(found)} questions are the same, {found[0]['question'][:60]!r}; "

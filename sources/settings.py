@@ -38,7 +38,7 @@ class ProblemData(Strict):
         return self.own[name].data_set(name) if name in self.own else CATALOGUE[name]
 
     def wanted(self) -> list[tuple[str, str]]:
-        """The data sets that are read, with the split of each."""
+        """The data sets that are read, each with a split that lies in the file it is read from."""
         return [(self.train, "train"), *((test, "test") for test in self.tests)]
 
     def used(self) -> dict[str, OwnData]:

@@ -12,8 +12,7 @@ from typing import Any
 
 from evaluation.names import namesakes, row_name
 from sources.architectures import published
-from sources.problems import asked_split, check_all
-from sources.problems import problems as usable
+from sources.problems import asked_split, check_all, usable_problems
 from sources.rows import content, is_here
 from sources.settings import ProblemData, ShadowModel
 from study.ablations import ablate
@@ -106,14 +105,18 @@ def check_inputs(plan: Plan) -> None:
             problems = ProblemData(**plan.data[data].params)
             check_all(problems)
             for test in pair.tests:
-                known = problems.data_set(test.name)
-                split = asked_split(known, problems.train)
-                # Of published ones that are not taken whole, the config says how many there are.
-                if (known.own or problems.tests[test.name] is None) and is_here(known, split, problems.root):
-                    held = len(usable(known, split, problems.root))
-                    check_prompts(plan.size, name, test.name, held, where)
+                check_prompts(plan.size, name, test.name, _held(problems, test.name), where)
     for judge in plan.size.judges:
         _check_judge(plan, judge, where)
+
+
+def _held(problems: ProblemData, test: str) -> int | None:
+    """Problems of a test set; None of one that is not here, and of a published one whose number the config says."""
+    data = problems.data_set(test)
+    split = asked_split(data, problems.train)
+    if not (data.own or problems.tests[test] is None) or not is_here(data, split, problems.root):
+        return None
+    return len(usable_problems(data, split, problems.root))
 
 
 def _check_judge(plan: Plan, name: str, where: str) -> None:

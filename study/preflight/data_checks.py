@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from sources.catalogue import DataSet
-from sources.problems import problems as rows_of
+from sources.problems import usable_problems
 from sources.rows import check, endpoint, is_here, read_rows
 from sources.settings import ProblemData
 from study.config import Pair
@@ -41,7 +41,7 @@ def data_findings(name: str, pair: Pair, root: str | None) -> Iterator[Finding]:
         try:
             check(problems.data_set(data), split, root)
             if data in problems.own:
-                rows_of(problems.data_set(data), split, root)
+                usable_problems(problems.data_set(data), split, root)
         except UserError as error:
             reasons[shown] = str(error)
     here = ", ".join(shown for shown, *_ in wanted if shown not in reasons)

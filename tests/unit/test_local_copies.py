@@ -38,14 +38,14 @@ def root(tmp_path):
 def test_a_broken_file_is_named_with_the_place(root, text, sentence):
     (root / "gsm8k" / "test.jsonl").write_text(text)
     with pytest.raises(UserError, match=sentence):
-        problems.problems(CATALOGUE["gsm8k"], "test", str(root))
+        problems.usable_problems(CATALOGUE["gsm8k"], "test", str(root))
 
 
 @pytest.mark.parametrize("text", ["9" * 5000, "[" * 100_000, '[{"ID": "chal-1"'])
 def test_a_file_that_is_one_value_is_named(root, text):
     (root / "svamp" / "SVAMP.json").write_text(text)
     with pytest.raises(UserError, match=r"SVAMP\.json: no valid JSON \(.*\); restore the file from its origin"):
-        problems.problems(CATALOGUE["svamp"], "test", str(root))
+        problems.usable_problems(CATALOGUE["svamp"], "test", str(root))
 
 
 def test_a_missing_file_is_named(root):
@@ -56,9 +56,9 @@ def test_a_missing_file_is_named(root):
 
 def test_a_byte_order_mark_is_no_part_of_the_data(root):
     path = root / "gsm8k" / "test.jsonl"
-    expected = problems.problems(CATALOGUE["gsm8k"], "test", str(root))
+    expected = problems.usable_problems(CATALOGUE["gsm8k"], "test", str(root))
     path.write_text(path.read_text(), encoding="utf-8-sig")
-    assert problems.problems(CATALOGUE["gsm8k"], "test", str(root)) == expected
+    assert problems.usable_problems(CATALOGUE["gsm8k"], "test", str(root)) == expected
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_row_that_cannot_be_asked_is_named(root, changed, sentence):
     rows = made_up("svamp", 8)
     write(root / "svamp" / "SVAMP.json", [*rows[:2], {**rows[2], **changed}])
     with pytest.raises(UserError, match=rf"^data set 'svamp', split 'test', .*/SVAMP\.json, row 3: {sentence}"):
-        problems.problems(CATALOGUE["svamp"], "test", str(root))
+        problems.usable_problems(CATALOGUE["svamp"], "test", str(root))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_row_that_cannot_be_asked_is_named(root, changed, sentence):
 def test_what_is_no_name_or_no_answer_is_named(root, changed, sentence):
     write(root / "math500" / "test.jsonl", [{**made_up("math500", 1)[0], **changed}])
     with pytest.raises(UserError, match=f"row 1: {sentence}"):
-        problems.problems(CATALOGUE["math500"], "test", str(root))
+        problems.usable_problems(CATALOGUE["math500"], "test", str(root))
 
 
 def test_a_test_set_asks_more_than_one_question(root):

@@ -38,7 +38,7 @@ def settings(root, own=None, **given):
 
 
 def read(root, own=None, split="test"):
-    return problems.problems(settings(root, own).data_set("plums"), split, str(root))
+    return problems.usable_problems(settings(root, own).data_set("plums"), split, str(root))
 
 
 def test_its_files_are_trained_on_and_tested(root, tmp_path):

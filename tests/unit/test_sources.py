@@ -64,7 +64,7 @@ def settings(root, **given):
 
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_every_reader_gives_a_solution_that_reaches_the_gold_answer(name, root):
-    found = problems.problems(CATALOGUE[name], "test", str(root))
+    found = problems.usable_problems(CATALOGUE[name], "test", str(root))
     assert len(found) == (16 if name == "svamp" else 8)
     assert all(is_correct(p["solution"], p["answer"]) and p["chain"] is None for p in found)
     assert all(p["prompt"].startswith(p["question"] + "\n\n") for p in found)
@@ -80,8 +80,8 @@ def test_every_data_set_has_its_own_name_and_a_licence():
 
 
 def test_answers_solutions_and_the_asked_form(root):
-    gsm8k, math = (problems.problems(CATALOGUE[name], "test", str(root))[3] for name in ("gsm8k", "math"))
-    svamp = {p["id"]: p for p in problems.problems(CATALOGUE["svamp"], "test", str(root))}["svamp-made-204"]
+    gsm8k, math = (problems.usable_problems(CATALOGUE[name], "test", str(root))[3] for name in ("gsm8k", "math"))
+    svamp = {p["id"]: p for p in problems.usable_problems(CATALOGUE["svamp"], "test", str(root))}["svamp-made-204"]
     assert (gsm8k["answer"], gsm8k["solution"]) == ("1213", "1200+13=\n#### 1,213")
     assert (svamp["answer"], svamp["solution"]) == ("5.5", "( 9 - 3 ) - 0.5 = 5.5\n#### 5.5")
     assert svamp["question"] == "Ann had 9 nuts. She ate 3, How many are left?"
@@ -117,7 +117,7 @@ def test_hub_and_local_copies_of_math_are_split_alike(root, capsys):
 def test_a_box_without_braces_counts_and_an_empty_one_is_left_out_and_named(root, capsys):
     faulty = [{"problem": "One?", "solution": "$\\boxed 1$"}, {"problem": "None?", "solution": "$\\boxed{}$"}]
     write(root / "math" / "test.jsonl", faulty)
-    (only,) = problems.problems(CATALOGUE["math"], "test", str(root))
+    (only,) = problems.usable_problems(CATALOGUE["math"], "test", str(root))
     assert (only["answer"], only["solution"]) == ("1", "$\\boxed{1}$")
     assert (
         "1 of 2 rows left out, whose solution does not reach a strict answer: math-00001 (answer None, solution None)"
@@ -184,7 +184,7 @@ def test_the_hub_is_read_where_there_is_no_root(monkeypatch):
         return made_up("math", 1)
 
     monkeypatch.setattr("datasets.load_dataset", load_dataset)
-    found = problems.problems(CATALOGUE["math"], "test", None)
+    found = problems.usable_problems(CATALOGUE["math"], "test", None)
     assert len(found) == 7
     assert asked[0] == ("EleutherAI/hendrycks_math", "algebra", "test")
 
@@ -195,7 +195,7 @@ def test_no_hub_in_reach_is_one_sentence_with_the_remedy(monkeypatch):
 
     monkeypatch.setattr("datasets.load_dataset", load_dataset)
     with pytest.raises(UserError, match=r"from the hub as openai/gsm8k \(no route\); .*DATA_ROOT"):
-        problems.problems(CATALOGUE["gsm8k"], "test", None)
+        problems.usable_problems(CATALOGUE["gsm8k"], "test", None)
 
 
 def test_the_hub_is_asked_before_anything_is_computed(monkeypatch, tmp_path):
