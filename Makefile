@@ -31,8 +31,9 @@ retry: .venv/ready $(EXTRA)  ## make the runs that failed again, from their last
 unlock: .venv/ready $(EXTRA)  ## after a killed workflow, before the same command again: make unlock SIZE=smoke [DATA_ROOT=folder]
 	$(RUN) exec snakemake --unlock $(CONFIG)
 
-tune: .venv/ready  ## the search behind the learning rates (size tune), into results/built/tune/tuning
-	$(RUN) exec snakemake --cores all --config size=tune -- results/built/tune/tuning
+tune: SIZE = tune
+tune: .venv/ready $(EXTRA)  ## the search behind the learning rates of micro, or of another search's size: make tune SIZE=tune_smollm2_world
+	$(RUN) exec snakemake --cores all $(CONFIG) -- "results/built/$$SIZE/tuning"
 
 ablations: .venv/ready $(EXTRA)  ## the ablations of a size, into results/built/<size>/ablations
 	$(RUN) exec snakemake --cores all $(CONFIG) -- ablations
