@@ -13,6 +13,7 @@ PUBLISHED = ROOT / "results/published"
 # By page, the folders whose tables it quotes.
 QUOTED = {
     "README.md": ("micro", "extended", "pairs", "smollm2_cpu", "smollm2_world"),
+    "docs/results.md": ("micro", "extended", "pairs", "smollm2_cpu", "smollm2_world"),
     "paper_tables.md": ("micro",),
     "docs/extended.md": ("micro", "extended"),
     "docs/ablations.md": ("micro", "micro/ablations"),
@@ -20,7 +21,7 @@ QUOTED = {
     "docs/smollm2.md": ("smollm2_cpu",),
     "docs/smollm2_world.md": ("smollm2_world",),
 }
-# Sections about runs whose tables are not kept; README repeats them.
+# Sections about runs whose tables are not kept; docs/results.md repeats them.
 OLDER = {
     "docs/across_pairs.md": ("Made before", "The default study made three times"),
     "docs/smollm2.md": ("Made before",),
@@ -73,7 +74,7 @@ def test_the_sign_of_an_interval_may_be_turned_but_not_its_ends() -> None:
 def test_every_interval_on_a_page_is_in_its_tables(page: str) -> None:
     held, _ = _sections(page, OLDER.get(page, ()))
     printed, known = _intervals(held), _as_printed(_tables(QUOTED[page]))
-    if page == "README.md":
+    if page == "docs/results.md":
         for other, titles in OLDER.items():
             known |= _intervals(_sections(other, titles)[1])
     assert len(printed) > 20
@@ -98,6 +99,35 @@ def test_every_row_of_a_results_table_is_the_published_one(page: str) -> None:
     ]
     assert len(cells) > 20
     assert not [cell for cell in cells if cell not in known]
+
+
+def _verdicts(name: str) -> dict[str, tuple[str, bool]]:
+    """By claim its verdict, and whether the interval shown beside it lies wholly on the wrong side."""
+    table = pd.read_csv(PUBLISHED / name, keep_default_na=False, dtype=str)
+    found = {}
+    for claim, cells in table[table.column.isin(("verdict", "number"))].groupby("row"):
+        verdict, number = (cells[cells.column == column].iloc[0] for column in ("verdict", "number"))
+        bound = -5.0 if claim == "C3" else 0.0
+        found[str(claim)] = verdict.text, number.high != "" and float(number.high) < bound
+    return found
+
+
+def test_the_readme_shows_each_verdict_of_the_published_studies() -> None:
+    studies = ("micro/claims", "pairs/across_pairs_claims", "smollm2_cpu/claims", "smollm2_world/claims")
+    published = [_verdicts(f"{study}.csv") for study in studies]
+    shown = [line.strip("|").split("|") for line in _text("README.md").splitlines() if line.startswith("| C")]
+    checked = 0
+    for label, *cells in (row for row in shown if re.match(r" C\d[^:]*:", row[0])):
+        claim = label.strip().split(":")[0]
+        for cell, known in zip(cells, published, strict=True):
+            if not cell.strip() or claim == "C6":  # C4 is one verdict for all; C6 is of the size `extended`
+                continue
+            verdict, against = known[claim]
+            assert cell.strip().split(",")[0] == verdict, (claim, cell)
+            assert ("leaning against" in cell) == (verdict == "undecided" and against), (claim, cell)
+            checked += 1
+    assert checked > 20
+    assert _verdicts("extended/claims.csv")["C6"][0] == "supported"
 
 
 def test_what_made_the_tables_is_recorded() -> None:
