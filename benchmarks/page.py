@@ -49,7 +49,7 @@ class Row:
         return {**cells, **self.more, "n": "estimated" if self.exact else str(found.n)}
 
     def verdict(self) -> str:
-        """Whether the target is met: by the whole interval, by the median alone, or not."""
+        """Whether the target is met: met or missed by the whole interval, else undecided."""
         assert self.target is not None
         if self.ratio.high <= self.target:
             return "met"

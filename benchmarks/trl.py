@@ -102,7 +102,12 @@ def grpo(run: Run, kind: type | None = None) -> Any:
     from trl import GRPOConfig, GRPOTrainer
 
     config = GRPOConfig(
-        num_generations=run.train.samples, loss_type="grpo", scale_rewards="group", beta=0.0, **arguments(run)
+        num_generations=run.train.samples,
+        loss_type="grpo",
+        scale_rewards="group",
+        beta=0.0,
+        epsilon=run.train.clip,
+        **arguments(run),
     )
     return (kind or GRPOTrainer)(run.student, reward, config, dataset(run), processing_class=run.tokenizer)
 

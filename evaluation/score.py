@@ -126,7 +126,7 @@ def measure(rows: list[Row], policy: str, teacher: str, dtype: str, micro_tokens
 
     from training.batch import token_kl
     from training.constraint import response_costs
-    from training.models import check_same_vocabulary, load_policy, load_tokenizer
+    from training.models import check_same_vocabulary, load_policy, load_tokenizer, shared_width
     from training.policy_gradient import mean_over_tokens
     from training.prompt import encode
     from training.rollout import given
@@ -137,8 +137,12 @@ def measure(rows: list[Row], policy: str, teacher: str, dtype: str, micro_tokens
     ids = {text: encode(tokenizer, text) for text in dict.fromkeys(row["prompt"] for row in rows)}
     prompts, responses = [ids[row["prompt"]] for row in rows], [row["tokens"] for row in rows]
     largest = max((max(response) for response in responses if response), default=0)
-    if largest >= student.get_input_embeddings().num_embeddings:
-        raise UserError(f"the samples hold token {largest}, which '{policy}' does not know; generate them again")
+    known = shared_width(student, reference)
+    if largest >= known:
+        raise UserError(
+            f"the samples hold token {largest}, but '{policy}' and its teacher '{teacher}' share {known} ids alone; "
+            "generate them again with this policy, or choose a teacher that has all of its ids"
+        )
     found = Measured.undefined(len(rows))
     for chosen in _micro_batches(prompts, responses, micro_tokens):
         rollouts = given([prompts[i] for i in chosen], [responses[i] for i in chosen], student.device)

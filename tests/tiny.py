@@ -6,7 +6,6 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from training.batch import Batch
-from training.following import positions
 from training.rollout import Rollouts
 
 PAD, EOS = 0, 1
@@ -48,7 +47,8 @@ def full_log_probs(model: LlamaForCausalLM, rolled: Rollouts) -> torch.Tensor:
     """Reference: log-probabilities `(B, T, V)` in float64 at the response positions, all logits at once."""
     ids = torch.cat([rolled.prompt, rolled.response], 1)
     mask = torch.cat([rolled.prompt_mask, rolled.mask.long()], 1)
-    logits = model(input_ids=ids, attention_mask=mask, position_ids=positions(mask)).logits
+    at = torch.tensor([[max(sum(row[: i + 1]) - 1, 0) for i in range(len(row))] for row in mask.tolist()])
+    logits = model(input_ids=ids, attention_mask=mask, position_ids=at.to(ids.device)).logits
     width = rolled.prompt.shape[1]
     return logits[:, width - 1 : -1].double().log_softmax(-1)
 

@@ -13,7 +13,7 @@ from training.chunks import Asked, Output, per_token, tile_rows, weighted_sum
 from training.cost import settled
 from training.divergence import Integrand, at_floor, reverse_kl, with_floor
 from training.following import positions
-from training.models import decoder, head, recomputing
+from training.models import decoder, head, recomputing, shared_width
 from training.policy_gradient import mean_over_tokens
 from training.rollout import Rollouts
 
@@ -49,8 +49,7 @@ class Batch:
     @cached_property
     def _width(self) -> int:
         """Shared vocabulary: ids that both models have."""
-        widths = [head(m).weight.shape[0] for m in (self._student, self._teacher) if m is not None]
-        return min(widths)
+        return shared_width(*(model for model in (self._student, self._teacher) if model is not None))
 
     @property
     def _rows(self) -> int | None:

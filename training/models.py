@@ -94,6 +94,11 @@ def head(model: PreTrainedModel) -> nn.Linear:
     return model.get_output_embeddings()
 
 
+def shared_width(*models: PreTrainedModel) -> int:
+    """How many token ids all of these have; models of one family may pad their output to different widths."""
+    return min(len(head(model).weight) for model in models)
+
+
 def decoder(model: PreTrainedModel) -> nn.Module:
     """The layers below the output projection. Mllama's text model calls itself its decoder, and its layers `model`."""
     found = model.get_decoder()

@@ -37,7 +37,7 @@ class Monitor:
         """One row for `curves.jsonl`: lists with an entry per response. The random state is left untouched."""
         with torch.random.fork_rng([policy.device] if policy.device.type == "cuda" else []):
             torch.manual_seed(derive_seed("monitor"))
-            rollouts = generate(policy, self.tokenizer, self.prompts, self.max_new_tokens)
+            rollouts = generate(policy, self.tokenizer, self.prompts, self.max_new_tokens, teacher=self.teacher)
         kl = token_kl(policy, self.teacher, rollouts)["exact"]
         costs = response_costs(kl, rollouts.mask)
         rounded = {f"kl_{name}": [round(v, 6) for v in cost.tolist()] for name, cost in costs.items()}

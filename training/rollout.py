@@ -17,6 +17,7 @@ from transformers import (
 
 from training.budget import metered
 from training.following import Following
+from training.models import head, shared_width
 from training.stops import stop_ids
 
 
@@ -114,7 +115,7 @@ class TeacherMixture(LogitsProcessor):
 
 def samples_alone(teacher: PreTrainedModel, student: PreTrainedModel, mix: float) -> bool:
     """Whether the teacher samples without the student: at `mix` 1, unless its logits are wider than the student's."""
-    return mix == 1.0 and bool(teacher.config.vocab_size <= student.config.vocab_size)
+    return mix == 1.0 and len(head(teacher).weight) <= len(head(student).weight)
 
 
 @torch.no_grad()
@@ -130,15 +131,18 @@ def generate(
 ) -> Rollouts:
     """One response per prompt (token ids), from torch's global random state.
 
-    With `teacher_mix` = alpha > 0 each token is drawn from `alpha mu + (1 - alpha) pi`, at 1 without the student.
+    With a `teacher` only ids that it has too are drawn, and with `teacher_mix` = alpha > 0 from
+    `alpha mu + (1 - alpha) pi`, at 1 without the student.
     A `cache` that is "static" is reserved at its full length, which lets transformers compile decoding on a GPU; the
     tokens are the same.
     """
     stops = stop_ids(model, tokenizer)
     ids, mask = pad_prompts(prompts, tokenizer.pad_token_id, model.device)
+    width, own = shared_width(model, teacher or model), len(head(model).weight)
     settings = GenerationConfig(
         max_new_tokens=max_new_tokens, do_sample=not greedy, temperature=1.0, top_k=0, top_p=1.0,
         repetition_penalty=1.0, eos_token_id=stops, pad_token_id=tokenizer.pad_token_id,
+        suppress_tokens=list(range(width, own)) or None,
         cache_implementation="static" if cache == "static" else None,
     )  # fmt: skip
     sampled, processors = model, list[LogitsProcessor]()
@@ -146,7 +150,6 @@ def generate(
         if samples_alone(teacher, model, teacher_mix):
             sampled = teacher
         else:
-            width = min(model.config.vocab_size, teacher.config.vocab_size)
             processors.append(TeacherMixture(teacher, mask, teacher_mix, width))
     with torch.inference_mode(), metered(sampled, mask) as meters:  # a tenth faster than no_grad alone
         full = sampled.generate(

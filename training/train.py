@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import math
 import shutil
 import sys
 from contextlib import suppress
@@ -165,7 +166,7 @@ def _standing(measured: dict[str, Any], threshold: float | None, reading: str) -
     kl = sorted(measured["kl_mean"])
     mean = {"KL": sum(kl) / len(kl)}
     if threshold is None:
-        return {**mean, "KL95": kl[int(0.95 * (len(kl) - 1))]}
+        return {**mean, "KL95": kl[math.ceil(0.95 * len(kl)) - 1]}
     return {**mean, "satisfied": sum(cost <= threshold for cost in measured[f"kl_{reading}"]) / len(kl)}
 
 

@@ -15,6 +15,7 @@ from transformers import PrinterCallback, TrainerCallback, TrainerControl, Train
 from training.cost import parameters, settled
 from training.data import derive_seed, order
 from training.errors import TrainingFailed, UserError
+from training.prompt import DATE
 from training.rollout import response_mask
 from training.run import Run
 from training.stops import stop_ids
@@ -46,6 +47,7 @@ def arguments(run: Run) -> dict[str, Any]:
         "gradient_checkpointing": budget.gradient_checkpointing,
         "use_cpu": run.student.device.type == "cpu", "seed": derive_seed(run.seed, "trl") % 2**32,
         "logging_steps": 1, "logging_nan_inf_filter": False,
+        "chat_template_kwargs": {"date_string": DATE},  # as `training.prompt.encode`
     }  # fmt: skip
 
 

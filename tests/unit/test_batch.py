@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from tests import tiny
 from training.batch import Batch, token_kl
@@ -57,6 +58,21 @@ def test_the_mean_expectation_is_the_mean_of_the_expectation(tile: int) -> None:
 def test_teacher_against_itself_is_zero() -> None:
     model, rolled = tiny.llama(3), tiny.rollouts([2, 4], [5, 3])
     assert token_kl(model, model, rolled)["exact"].abs().max() < 1e-5
+
+
+def test_positions_leave_out_the_padding() -> None:
+    """With learnt positions, where a shift changes the logits; rotary ones only know distances."""
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=11, n_embd=16, n_layer=2, n_head=2, n_positions=32, bos_token_id=1, eos_token_id=1,
+        initializer_range=0.5,
+    )  # fmt: skip
+    model, rolled = GPT2LMHeadModel(config).eval(), tiny.rollouts([2, 5], [4, 3])
+    with torch.no_grad():
+        together = Batch(rolled, torch.zeros(2), torch.zeros(2).long(), model, None).logp[0]
+        alone = model(torch.cat([rolled.prompt[:1, 3:], rolled.response[:1]], 1)).logits[0, 1:5].log_softmax(-1)
+    expected = alone.gather(1, rolled.response[0, :4, None])[:, 0]
+    torch.testing.assert_close(together[:4], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_method_without_teacher_never_runs_it() -> None:

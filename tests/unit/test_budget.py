@@ -97,9 +97,22 @@ def test_the_budgets_of_sampling_are_those_of_scoring(monkeypatch: pytest.Monkey
     assert sampled.std() > 0.05
 
 
-def test_one_parallel_pass_is_the_policy_that_sampled() -> None:
+def with_an_impossible_token() -> tiny.LlamaForCausalLM:
+    """A teacher that is three ids wider than the student and excludes one that the student samples."""
+    teacher = tiny.llama(2, vocab=63).requires_grad_(False)
+    bias = torch.zeros(63)
+    bias[9] = -torch.inf
+    teacher.lm_head.bias = torch.nn.Parameter(bias, requires_grad=False)
+    return teacher
+
+
+@pytest.mark.parametrize(
+    ("teacher", "d"), [(tiny.llama(2, vocab=60), D), (with_an_impossible_token(), 20.0)], ids=["alike", "wider"]
+)
+def test_one_parallel_pass_is_the_policy_that_sampled(teacher: tiny.LlamaForCausalLM, d: float) -> None:
     """By an independent recomputation: each token's distribution from the prefix alone, with z of the KLs before it."""
-    student, teacher = reader(0.5), tiny.llama(2, vocab=60)
+    student = reader(0.5, teacher)
+    student.budget.d = d
     rolled = drawn(student)
     exact = token_kl(student, student.budget.held[0], rolled)["exact"]
     for row in range(3):
@@ -109,9 +122,9 @@ def test_one_parallel_pass_is_the_policy_that_sampled() -> None:
             student.budget.left = torch.tensor([left])
             with torch.no_grad():
                 pi = student(ids).logits[:, -1].log_softmax(-1)
-                mu = with_floor(log_policy(teacher(ids).logits[:, -1]))
+                mu = with_floor(log_policy(teacher(ids).logits[:, -1], 60))
             kls.append((pi.exp() * (pi - mu)).sum().item())
-            left.append(max(1 - sum(kls) / len(kls) / D, -1.0))
+            left.append(max(1 - sum(kls) / len(kls) / d, -1.0))
             ids = torch.cat([ids, rolled.response[row, t].view(1, 1)], 1)
         student.budget.left = None
         assert exact[row, :count].tolist() == pytest.approx(kls, rel=1e-3, abs=1e-5)

@@ -70,6 +70,10 @@ def test_the_multiplier_weighs_the_cost_in_its_reading() -> None:
     pi, mu = (tiny.full_log_probs(tiny.llama(seed), batch.rollouts).detach() for seed in (1, 2))
     total = torch.where(batch.mask, (pi.exp() * (pi - mu)).sum(-1), 0.0).sum(1).mean().item()
     assert statistics["cost"] == pytest.approx(total, rel=1e-4)
+    costs = torch.where(batch.mask, (pi.exp() * (pi - mu)).sum(-1), 0.0).sum(1).sort().values
+    between = (costs[2] + costs[3]).item() / 2
+    within = make("dual_lagrangian", between, constraint="sum").loss(tiny.batch())[1]["satisfied"]
+    assert within == pytest.approx(3 / 8)
     assert found[1.0] - found[0.0] == pytest.approx(total, rel=1e-4)
 
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from tests import tiny
 from training.batch import Batch
+from training.divergence import reverse_kl
 from training.rollout import Rollouts, TeacherMixture, generate, pad_prompts, response_mask
 from training.stops import stop_ids
 from world.tokenizer import build
@@ -77,6 +78,35 @@ def test_the_teacher_mixture_is_the_mixture(policy: tiny.LlamaForCausalLM) -> No
         cached = mixture(longer, scores).exp()[0]
     alone = teacher(torch.tensor([[5, 6, 4]])).logits[0, -1].softmax(-1)
     torch.testing.assert_close(cached, 0.2 * alone + 0.8 * scores[0].softmax(-1), rtol=1e-3, atol=1e-5)
+
+
+def test_the_mixture_with_a_narrower_teacher_is_over_the_shared_ids(policy: tiny.LlamaForCausalLM) -> None:
+    own = len(build())
+    teacher, scores = tiny.llama(2, vocab=own - 2), torch.randn(1, own)
+    with torch.no_grad():
+        mixed = TeacherMixture(teacher, torch.ones(1, 2).long(), 0.2, own - 2)(torch.tensor([[5, 6]]), scores).exp()[0]
+        alone = teacher(torch.tensor([[5, 6]])).logits[0, -1].softmax(-1)
+    expected = 0.2 * alone + 0.8 * scores[0, : own - 2].softmax(-1)
+    torch.testing.assert_close(mixed[: own - 2], expected, rtol=1e-3, atol=1e-5)
+    assert mixed[own - 2 :].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("mix", [0.0, 0.5])
+def test_only_ids_that_the_teacher_has_are_drawn(policy: tiny.LlamaForCausalLM, mix: float) -> None:
+    """A student with wider logits: the policy that is trained is the one renormalised on the shared ids."""
+    own = len(build())
+    narrow = tiny.llama(2, vocab=own // 2)
+    torch.manual_seed(0)
+    wide = generate(policy, build(), [[5, 6, 7]] * 300, 4)
+    drawn = generate(policy, build(), [[5, 6, 7]] * 300, 4, teacher=narrow, teacher_mix=mix)
+    assert wide.response.max() >= own // 2 > drawn.response.max()
+    batch = Batch(drawn, torch.zeros(300), torch.zeros(300).long(), policy, narrow)
+    assert torch.isfinite(batch.expectation(reverse_kl)).all()
+    if mix == 0.0:
+        with torch.no_grad():
+            exact = policy(torch.tensor([[5, 6, 7]])).logits[0, -1, : own // 2].softmax(-1)
+        counts = torch.bincount(drawn.response[:, 0], minlength=own // 2) / 300
+        assert (counts - exact).abs().max() < 4 * (exact.max() / 300) ** 0.5
 
 
 def test_a_mixture_of_the_teacher_alone_is_drawn_without_the_student(policy: tiny.LlamaForCausalLM) -> None:

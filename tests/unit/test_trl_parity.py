@@ -19,6 +19,7 @@ from training.batch import Batch
 from training.data import order
 from training.errors import UserError
 from training.folders import find_folders
+from training.prompt import encode
 from training.rollout import Rollouts
 from training.settings import TrainSettings
 from training.trl_adapter import arguments, train
@@ -151,6 +152,29 @@ def expect_same(found: tuple[torch.Tensor, ...], expected: tuple[torch.Tensor, .
         torch.testing.assert_close(a, b, **TOLERANCE)
 
 
+PROBLEMS = [{"prompt": f"{i} pens", "answer": str(i)} for i in range(10)]
+
+
+def given_to_trl(
+    name: str, trainer: str, words: Any, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Any, list[dict[str, Any]]]:
+    """Config and rows that a folder hands to TRL's trainer; nothing is trained."""
+    given: list[Any] = []
+    monkeypatch.setattr(f"trl.{trainer}", lambda *asked, **named: given.extend(asked))
+    own = FOLDERS[name].own_train()
+    assert own is not None
+    monkeypatch.setitem(own.__globals__, "train_with", lambda run, made: None)
+    budget = TrainSettings(
+        steps=3, questions=2, samples=3, lr=2e-3, clip=0.3, max_new_tokens=5, max_grad_norm=0.7, schedule="cosine",
+        warmup=1, weight_decay=0.1, micro_questions=1,
+    )  # fmt: skip
+    own(types.SimpleNamespace(
+        student=tiny.llama(1, vocab=VOCABULARY), teacher=tiny.llama(2, vocab=VOCABULARY), tokenizer=words,
+        problems=PROBLEMS, train=budget, settings={"beta": 0.25}, seed=5, out=out,
+    ))  # fmt: skip
+    return given[-2], given[-1]
+
+
 @pytest.mark.parametrize(
     ("name", "trainer", "repeats"), [("trl_grpo", "GRPOTrainer", 1), ("trl_distillation", "DistillationTrainer", 3)]
 )
@@ -158,25 +182,42 @@ def test_trl_is_given_the_studys_settings_and_prompts(
     name: str, trainer: str, repeats: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Prompts in the order of the seed; TRL's GRPO repeats each for its samples itself."""
-    given: list[Any] = []
-    monkeypatch.setattr(f"trl.{trainer}", lambda *asked, **named: given.extend(asked))
-    own = FOLDERS[name].own_train()
-    assert own is not None
-    monkeypatch.setitem(own.__globals__, "train_with", lambda run, made: None)
-    problems = [{"prompt": f"{i} pens", "answer": str(i)} for i in range(10)]
-    budget = TrainSettings(steps=3, questions=2, samples=3, lr=2e-3, clip=0.3, max_new_tokens=5, max_grad_norm=0.7)
-    own(types.SimpleNamespace(
-        student=tiny.llama(1, vocab=VOCABULARY), teacher=tiny.llama(2, vocab=VOCABULARY), tokenizer=tokenizer.build(),
-        problems=problems, train=budget, settings={"beta": 0.25}, seed=5, out=tmp_path,
-    ))  # fmt: skip
-    config, rows = given[-2:]
-    expected = {"max_steps": 3, "learning_rate": 2e-3, "max_completion_length": 5, "temperature": 1.0,
-                "top_p": 1.0, "top_k": 0, "max_grad_norm": 0.7}  # fmt: skip
+    config, rows = given_to_trl(name, trainer, tokenizer.build(), tmp_path, monkeypatch)
+    expected = {"max_steps": 3, "learning_rate": 2e-3, "lr_scheduler_type": "cosine", "warmup_steps": 1,
+                "weight_decay": 0.1, "max_grad_norm": 0.7, "max_completion_length": 5, "temperature": 1.0, "top_p": 1.0,
+                "top_k": 0, "per_device_train_batch_size": 3, "gradient_accumulation_steps": 2,
+                "shuffle_dataset": False}  # fmt: skip
     expected |= {"beta": 0.0, "epsilon": 0.3, "num_generations": 3} if repeats == 1 else {"beta": 0.25}
     assert {key: getattr(config, key) for key in expected} == expected
     met = [i for step in range(3) for i in order(10, 2, step, seed=5) for _ in range(repeats)]
-    assert rows["prompt"] == [problems[i]["prompt"] for i in met]
-    assert rows["answer"] == [problems[i]["answer"] for i in met]
+    assert rows["prompt"] == [PROBLEMS[i]["prompt"] for i in met]
+    assert rows["answer"] == [PROBLEMS[i]["answer"] for i in met]
+
+
+@pytest.mark.parametrize(
+    ("name", "trainer"), [("trl_grpo", "GRPOTrainer"), ("trl_distillation", "DistillationTrainer")]
+)
+def test_trl_fills_a_chat_template_as_the_other_rows_do(
+    name: str, trainer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that prints the date, as Llama 3.2's."""
+    chat = tokenizer.build()
+    chat.chat_template = "{{ date_string | default(strftime_now('%d %b %Y')) }} {{ messages[0]['content'] }}"
+    config, rows = given_to_trl(name, trainer, chat, tmp_path, monkeypatch)
+    i = order(10, 2, 0, seed=5)[0]
+    text = chat.apply_chat_template(
+        rows[0]["prompt"], add_generation_prompt=True, tokenize=False, **config.chat_template_kwargs
+    )
+    assert chat(text, add_special_tokens=False)["input_ids"] == encode(chat, PROBLEMS[i]["prompt"])
+    assert "26 Jul 2024" in text
+
+
+def test_trls_reward_reads_a_text_and_a_message() -> None:
+    own = FOLDERS["trl_grpo"].own_train()
+    assert own is not None
+    reward = own.__globals__["task_reward"]
+    assert reward(["#### 7", "#### 8"], ["7", "7"]) == [1.0, 0.0]
+    assert reward([[{"role": "assistant", "content": "#### 7"}], [{"content": "#### 8"}]], ["7", "7"]) == [1.0, 0.0]
 
 
 @pytest.mark.parametrize("lengths", [UNEVEN, EQUAL], ids=["uneven", "equal"])
