@@ -105,13 +105,15 @@ class Recorder(TrainerCallback):
         full = self.original(*args, **more)
         self.generating += settled() - start
         prompt = more["attention_mask"]
+        self.rows += len(prompt)
         self.prompt_tokens += int(prompt.sum())
         self.response_tokens += int(response_mask(full[:, prompt.shape[1] :], self.stops)[0].sum())
         return full
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Start the clock of an update; what the monitor generated before does not count."""
-        self.start, self.generating, self.prompt_tokens, self.response_tokens = settled(), 0.0, 0, 0
+        self.start, self.generating = settled(), 0.0
+        self.rows, self.prompt_tokens, self.response_tokens = 0, 0, 0
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Add the update to the run's cost."""
@@ -120,7 +122,7 @@ class Recorder(TrainerCallback):
         cost.generate_s += self.generating
         cost.student_s += seconds - self.generating
         cost.steps += 1
-        cost.prompts += self.run.train.questions
+        cost.prompts += self.rows // self.run.train.samples
         cost.count(self.prompt_tokens, self.response_tokens, *self.sizes, sampled_by="student")
 
     def on_log(
