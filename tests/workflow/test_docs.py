@@ -25,6 +25,7 @@ RUN = {
     "make workflow-report": "make workflow-report SIZE=smoke",
     "make workflow-report SIZE=smoke": "make workflow-report SIZE=smoke",
     "make tune": "make tune --dry-run && snakemake --dry-run --config size=tune -- results/built/tune/tuning",
+    "make tune SIZE=tune_smollm2_world": "make tune SIZE=tune_smollm2_world --dry-run",
     "cp -r methods/_template methods/mine": "cp -r methods/_template methods/mine",
     "snakemake --cores all results/tables": "snakemake --cores all --config size=smoke -- results/tables",
     "snakemake --cores all --resources gpu=3 --config size=smoke -- results/tables runs": "",
