@@ -39,7 +39,7 @@ ablations: .venv/ready $(EXTRA)  ## the ablations of a size, into results/built/
 	$(RUN) exec snakemake --cores all $(CONFIG) -- ablations
 
 trace: .venv/ready  ## from a cell to its runs, samples and prompts: make trace CELL="main/CMDP/same/FAC" [ALL=1] [SIZE=smoke]
-	$(RUN) python -m evaluation.trace --cell "$$CELL" $(if $(ALL),--all) $(if $(findstring command,$(origin SIZE)),--tables "results/built/$$SIZE/tables")
+	$(RUN) python -m evaluation.trace --cell "$$CELL" $(if $(ALL),--all) $(if $(filter-out file,$(origin SIZE)),--tables "results/built/$$SIZE/tables")
 
 verify: .venv/ready $(EXTRA)  ## build a size twice, or once against a folder, and compare: make verify SIZE=smoke [AGAINST=folder]
 	$(RUN) python -m study.verify --size "$$SIZE" $(if $(AGAINST),--against "$$AGAINST") $(if $(DATA_ROOT),--data-root "$$DATA_ROOT")

@@ -23,7 +23,8 @@ class Vocabulary:
 def check_vocabularies(name: str, pair: Pair, where: str) -> None:
     """`UserError` where a model folder cannot be used, or teacher and student are known to differ in vocabulary.
 
-    A name on a hub is not known yet; training checks the tokenizers themselves before its first step.
+    A name on a hub is not known yet, and of what the project makes only which vocabulary it is, to which a folder's
+    cannot be compared; training checks the tokenizers themselves before its first step.
     """
     for role, source in (("student", pair.student), ("teacher", pair.teacher)):
         if source.pretrained is not None:
@@ -32,11 +33,14 @@ def check_vocabularies(name: str, pair: Pair, where: str) -> None:
             except UserError as error:
                 raise UserError(f"{where}: {role} of pair '{name}': {error}") from error
     student, teacher = vocabulary(pair.student), vocabulary(pair.teacher)
-    if student is None or teacher is None or student == teacher:
+    if isinstance(student, Vocabulary) and isinstance(teacher, Vocabulary):
+        same, sizes = not differing(student, teacher), f"{len(student.ids)} and {len(teacher.ids)} tokens"
+    elif isinstance(student, str) and isinstance(teacher, str):
+        same, sizes = student == teacher, f"{student} and {teacher}"
+    else:
         return
-    if isinstance(student, Vocabulary) and isinstance(teacher, Vocabulary) and not differing(student, teacher):
+    if same:
         return
-    sizes = " and ".join(f"{len(v.ids)} tokens" if isinstance(v, Vocabulary) else v for v in (student, teacher))
     raise UserError(
         f"{where}: student and teacher of pair '{name}' have different vocabularies ({sizes}), so their divergence "
         "would mean nothing; choose a pair that shares one tokenizer"

@@ -77,7 +77,7 @@ def pair_findings(name: str, student: Facts, teacher: Facts, prompt: Prompts, re
         yield from _reshaped(name, role, model)
         yield from _context(f"{name}: {role}", model, response, prompt)
         yield licence(f"{name}: {role}", model)
-    if student.name == teacher.name and student.source in {"hub", "as published", "folder"}:
+    if student.name == teacher.name and student.source not in {"made here", "its package"}:
         yield Finding("warning", name, "models", "student and teacher are the same model: their divergence starts at 0")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from pathlib import Path
 from typing import Any
 
@@ -279,20 +278,3 @@ def test_a_pair_can_count_in_the_other_unit(write: Any) -> None:
 
 def test_all_layers_but_one_can_be_left_out() -> None:
     assert ModelSource.model_validate({"smollm2": {"drop": [*range(29)]}}).smollm2
-
-
-def test_a_pair_with_different_vocabularies_is_refused(write: Any, tmp_path: Path) -> None:
-    for name, words in (("a", {"x": 0, "y": 1}), ("b", {"x": 1, "y": 0})):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "tokenizer.json").write_text(json.dumps({"model": {"vocab": words}}))
-        (tmp_path / name / "config.json").write_text("{}")
-        (tmp_path / name / "model.safetensors").write_bytes(b"")
-
-    def change(values: dict[str, Any]) -> None:
-        for who, folder in (("student", "a"), ("teacher", "b")):
-            values["pairs"]["micro"][who] = {"pretrained": str(tmp_path / folder)}
-
-    with pytest.raises(UserError, match="student and teacher of pair 'micro' have different vocabularies"):
-        write(change)
-    with pytest.raises(UserError, match="different vocabularies"):
-        write(put("pairs", "micro", "teacher", value={"smollm2": {}}))
