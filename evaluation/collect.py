@@ -19,23 +19,13 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from evaluation.score import KEYS, KL_COLUMNS, TEXT_SCORES
+from evaluation.columns import COSTS, CURVES, KEYS, METRICS, RECORDS, SCORES, TEXT, WHOLE
 from evaluation.verdicts import FILE as VERDICTS
 from evaluation.verdicts import read_verdicts
 from training.errors import UserError, cli
 from training.json_files import read_object, read_rows
 from training.schema import read_params
 
-METRICS = [*TEXT_SCORES, *KL_COLUMNS]
-SCORES = ["run", *KEYS, "metric", "value"]
-CURVES = ["run", "step", "response", "reward", "kl_mean", "kl_sum", "kl_prefix", "length"]
-COSTS = [
-    "wall_s", "generate_s", "teacher_s", "student_s", "prompts", "tokens_generated", "student_tokens",
-    "teacher_tokens", "flops", "peak_memory_bytes", "steps",
-]  # fmt: skip
-RECORDS = {"trained": "provenance.json", "scored": "score.provenance.json"}  # of study.provenance
-TEXT = {"run", "test", "decoding", "prompt", "metric"}
-WHOLE = {"sample", "step", "response"}
 AGAIN = "delete {} and make the size again"
 
 

@@ -18,13 +18,12 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from evaluation.collect import COSTS, CURVES, SCORES, TEXT
+from evaluation.columns import COSTS, CURVES, SCORES, TEXT, Reading
 from evaluation.names import namesakes, row_name
 from evaluation.statistics import Array
 from evaluation.verdicts import FILE, Verdicts, read_verdicts
 from training.errors import UserError, nearest
 
-Reading = Literal["mean", "sum", "prefix"]
 _KEY = ["run", "test", "decoding", "metric"]
 COLUMNS = {"scores": SCORES, "curves": CURVES, "costs": ["run", *COSTS]}
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.collected import Collected, Reading, Row
+from evaluation.collected import Collected, Row
+from evaluation.columns import Reading
 from evaluation.statistics import Array, Estimate, positive_interval, proportion_interval
 
 

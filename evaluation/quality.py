@@ -14,8 +14,8 @@ import numpy as np
 
 from evaluation import lineage, measures
 from evaluation.captions import in_percent
-from evaluation.collect import RECORDS
 from evaluation.collected import Collected, Pair, Row, Test
+from evaluation.columns import RECORDS
 from evaluation.controls import checks
 from evaluation.equal_compute import monitored
 from evaluation.statistics import Array, Estimate, independent_difference, mean_interval, not_negative

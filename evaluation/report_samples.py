@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.collected import Collected, Row, Run, Test
+from evaluation.columns import SHOWN
 from evaluation.sample_files import read_samples, read_tokens
-from evaluation.score import SHOWN
 
 PREFERRED = ("cmdp", "grpo")  # shown first: the constrained method and the one without a constraint
 LEVELS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # times d: where the next darker shade begins

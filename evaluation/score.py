@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from evaluation.columns import ESTIMATORS, FLOORED, KEYS, KL_COLUMNS, READINGS, SHOWN, TEXT_SCORES
 from evaluation.equivalence import is_equivalent
 from evaluation.quiet import quieten
 from evaluation.sample_files import Row, read_samples
@@ -34,14 +35,6 @@ from world.verify import verify
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-KEYS = ("test", "decoding", "prompt", "sample")
-TEXT_SCORES = ("correct", "equivalent", "extracted", "finished", "tokens", "reasoning", "sound")
-READINGS = ("mean", "sum", "prefix")  # of training.constraint, which imports torch
-ESTIMATORS = ("k1", "k3")  # one-token estimates of the same KL, mean per response token
-FLOORED = "floored"  # share of the response's tokens at which the teacher's probability floor is active
-KL_COLUMNS = [*(f"kl_{name}" for name in (*READINGS, *ESTIMATORS)), FLOORED]
-SHOWN = 3  # prompts of each test set whose tokens are kept
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from safetensors import deserialize
 
-from evaluation.score import KEYS
+from evaluation.columns import KEYS
 from evaluation.table_files import read_cells
 from study.provenance import CLOCKS, content_hash
 from training.errors import UserError

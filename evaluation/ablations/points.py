@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from evaluation import measures
-from evaluation.collected import Collected, Reading, Row
+from evaluation.collected import Collected, Row
+from evaluation.columns import Reading
 from evaluation.statistics import Array
 from training.errors import UserError
 from training.inputs import read_threshold

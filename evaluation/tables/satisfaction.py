@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from evaluation import measures
 from evaluation.certify import TARGET, Certificate, Verdict, certify
-from evaluation.collected import Collected, Reading, Row, Test
+from evaluation.collected import Collected, Row, Test
+from evaluation.columns import READINGS
 from evaluation.domains import ratio_interval, tail_mean_interval
 from evaluation.significance import resolution
 from evaluation.statistics import positive_interval, spread
@@ -12,7 +13,6 @@ from evaluation.table_files import Cell, Column, Table
 from evaluation.tables.layout import REFERENCES, by_test, percent
 
 WORST = 0.05  # share of the responses
-READINGS: tuple[Reading, ...] = ("mean", "sum", "prefix")
 COLUMNS = (
     Column("cs", "CS %", "%"),
     Column("low", "CS at least %", "%"),

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evaluation.collect import COSTS, CURVES, METRICS, SCORES, main
+from evaluation.collect import main
+from evaluation.columns import COSTS, CURVES, METRICS, SCORES
 from training.errors import UserError
 
 FILES = ("runs.json", "scores.parquet", "curves.parquet", "costs.parquet")

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from evaluation.score import KEYS, KL_COLUMNS, TEXT_SCORES, main, measure, read_samples, text_scores, token_texts
+from evaluation.columns import KEYS, KL_COLUMNS, TEXT_SCORES
+from evaluation.score import main, measure, read_samples, text_scores, token_texts
 from tests.unit.tiny_models import tiny_policy
 from training.divergence import FLOOR
 from training.errors import UserError
