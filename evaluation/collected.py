@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evaluation.columns import COSTS, CURVES, SCORES, TEXT, Reading
 from evaluation.names import namesakes, row_name
+from evaluation.regime import Regime
 from evaluation.statistics import Array
 from evaluation.verdicts import FILE, Verdicts, read_verdicts
 from training.errors import UserError, nearest
@@ -58,7 +59,7 @@ class Pair(_Entry):
     threshold: Threshold
     reading: Reading
     tests: list[Test]
-    regime: dict[str, Any] = {}
+    regime: Regime = Regime()
 
     @property
     def d_per_token(self) -> float | None:

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from evaluation import measures
 from evaluation.captions import caption, missing_runs
 from evaluation.collected import Collected, Row
+from evaluation.regime import Regime
 from evaluation.statistics import Estimate, bounded_interval, independent_difference
 from evaluation.table_files import Column, Line, Table
-from training.schema import parse
 
 Measured = Estimate | None
 ROUNDING = 1e-6  # of single precision and of the teacher's probability floor, in a KL that must be 0
@@ -28,19 +27,6 @@ COLUMNS = (
     Column("measured", "Measured", "as named in the row", 3),
     Column("verdict", "Verdict"),
 )
-
-
-class Regime(BaseModel):
-    """Bounds of a pair, all rates in [0, 1]; every one must be given by the configuration. `harder` names a test set
-    that must be harder than the first."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    teacher_fac_min: float
-    student_fac: tuple[float, float]
-    grpo_cs_max: float
-    random_fac_max: float
-    harder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,9 +53,8 @@ class Check:
 
 
 def checks(size: Collected, pair: str) -> list[Check]:
-    """All controls of a pair, regime first. Raises `UserError` where a bound of the regime is not given."""
-    regime = parse(Regime, size.pairs[pair].regime, f"regime of pair '{pair}'")
-    known = (_regime, _methods, _scorers)
+    """All controls of a pair, regime first."""
+    regime, known = size.pairs[pair].regime, (_regime, _methods, _scorers)
     return [*(check for checked in known for check in checked(size, pair, regime)), *_judges(size, pair)]
 
 

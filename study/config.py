@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from evaluation.judge.settings import Judge
+from evaluation.regime import Regime
 from sources.architectures import published
 from sources.settings import ProblemData, ShadowModel, SmolModel
 from training.errors import UserError, nearest
@@ -29,7 +30,6 @@ def _distinct(seeds: list[int]) -> list[int]:
     return seeds
 
 
-Rate = Annotated[float, Field(ge=0, le=1)]
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(_distinct)]
 
 
@@ -89,23 +89,6 @@ class Test(Strict):
 
     name: str = Field(description="`same`, `symbolic`, `longer` of the micro world, or a set named in `problems.tests`")
     title: str = Field(description="as tables show it")
-
-
-class Regime(Strict):
-    """Bounds of the conditions that make a study informative (they say nothing about who wins): the table `controls`.
-    Of the first test set, if nothing else is said."""
-
-    teacher_fac_min: Rate = Field(0.95, description="least greedy FAC of the teacher")
-    student_fac: tuple[Rate, Rate] = Field((0.20, 0.60), description="sampled FAC of the student before training")
-    grpo_cs_max: Rate = Field(0.90, description="the whole interval of GRPO's CS after training must lie below")
-    random_fac_max: Rate = Field(0.05, description="most FAC of a random policy, where `world` makes the student")
-    harder: str | None = Field(None, description="a test set on which the student before has a lower FAC")
-
-    @model_validator(mode="after")
-    def _range(self) -> Regime:
-        if self.student_fac[0] > self.student_fac[1]:
-            raise ValueError("'student_fac' is a range [least, most] of rates")
-        return self
 
 
 class Pair(Strict):

@@ -52,7 +52,7 @@ def test_each_bound_of_the_regime_is_held(row: str, bound: str, value: Any, verd
     scores.loc[at, "value"] = np.where(scores.loc[at, "prompt"].str.slice(-2).astype(int) < 7, 0.1, 0.5)
     scores.to_parquet(folder / "scores.parquet", index=False)
     size = read(folder)
-    regime = {**size.pairs["world"].regime, bound: value}
+    regime = size.pairs["world"].regime.model_copy(update={bound: value})
     size.pairs["world"] = size.pairs["world"].model_copy(update={"regime": regime})
     (found,) = (check for check in checks(size, "world") if check.name.startswith(row) and "minus" not in check.name)
     assert found.verdict == verdict

@@ -12,7 +12,6 @@ import pytest
 
 from evaluation.certify import certify
 from evaluation.collected import Collected, read
-from evaluation.controls import checks
 from evaluation.pairwise import overall
 from evaluation.statistics import Estimate, spread
 from evaluation.table_files import (
@@ -179,12 +178,6 @@ def test_bad_input_is_one_sentence(folder: Path, tmp_path: Path) -> None:
     scores.to_parquet(holes / "scores.parquet", index=False)
     with pytest.raises(UserError, match="'kl_mean' is undefined for 40 of 160 sampled responses"):
         tables.main_table(read(holes))
-    unbounded = shutil.copytree(folder, tmp_path / "unbounded")
-    index = json.loads((unbounded / "runs.json").read_text())
-    del index["pairs"]["world"]["regime"]["grpo_cs_max"]
-    (unbounded / "runs.json").write_text(json.dumps(index))
-    with pytest.raises(UserError, match="'grpo_cs_max' is missing"):
-        checks(read(unbounded), "world")
 
 
 def test_settings_stand_in_the_order_of_the_config(folder: Path, tmp_path: Path) -> None:
