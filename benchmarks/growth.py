@@ -18,7 +18,8 @@ import yaml
 from benchmarks.page import Row
 from benchmarks.pairs import MICRO, Shape, budget, llama, our_trainer
 from benchmarks.timing import Bench, alternate
-from study.forecast import dry_run, seconds
+from study.forecast import seconds
+from study.workflow import dry_run
 from training.folders import ROOT
 from training.yaml_files import read_yaml
 

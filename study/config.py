@@ -192,9 +192,7 @@ class Size(Strict):
     methods_path: list[Path] = Field(
         default_factory=list, alias="methods.path", description="folders with more methods"
     )
-    device: str | None = Field(
-        None, description="the card that the size is meant for, a name of study/preflight/estimates.py"
-    )
+    device: str | None = Field(None, description="the card that the size is meant for, a name of study/devices.py")
     data_root: str | None = Field(
         None, alias="data.root", description="folder with local copies of the published problems; the hub if unset"
     )

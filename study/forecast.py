@@ -9,74 +9,27 @@ durations.yaml; of trained runs that are finished here, those of their cost.json
 from __future__ import annotations
 
 import argparse
-import re
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from study.durations import DURATIONS, finished_run
 from study.machine import machine
 from study.plan import make_plan
-from training.errors import UserError, cli
-from training.json_files import read_object
-from training.yaml_files import read_yaml
+from study.workflow import TARGETS, dry_run
+from training.errors import cli
 
-DURATIONS: dict[str, Any] = read_yaml(Path(__file__).with_name("durations.yaml"))
-TARGETS = ("results/tables", "runs")
 Seconds = dict[str, tuple[float, str]]  # by rule: of one job, and where that is from
-
-
-def jobs(text: str) -> dict[str, int]:
-    """Jobs by rule from the table that a dry run of Snakemake prints; empty where nothing is to be done."""
-    table = re.search(r"job +count\n-+ +-+\n(.*?)\ntotal", text, re.S)
-    return {name: int(count) for name, count in (line.split() for line in table[1].splitlines())} if table else {}
-
-
-def snakemake(size: str, data_root: str | None, *options: str) -> list[str]:
-    """The command that makes everything of a size, with these options."""
-    config = [f"size={size}", *([f"data_root={data_root}"] if data_root else [])]
-    return [sys.executable, "-m", "snakemake", "--cores", "all", *options, "--config", *config, "--", *TARGETS]
-
-
-def dry_run(size: str, data_root: str | None = None, cwd: Path | None = None) -> dict[str, int]:
-    """What Snakemake would run for a size, here or in the tree `cwd`; `UserError` in its own words where it refuses."""
-    command = snakemake(size, data_root, "--dry-run", "--nolock")
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"Snakemake cannot plan size {size}: {cause(done.stderr + done.stdout)}")
-    return jobs(done.stdout)
-
-
-def cause(said: str) -> str:
-    """Why Snakemake stopped, on one line: what it said from the last error on, without places in files."""
-    lines = [line.strip() for line in said.splitlines() if line.strip() and not re.match(r'\s+File "', line)]
-    starts = [at for at, line in enumerate(lines) if re.match(r"(snakemake: )?error:|\w*(Error|Exception)\b", line)]
-    return " ".join(lines[starts[-1] :] if starts else lines[-1:])
 
 
 def seconds(size: str, runs: list[str], results: Path) -> Seconds:
     """Seconds of one job by rule, as far as measured."""
     stated = DURATIONS["shared"] | DURATIONS["sizes"].get(size, {})
     found = {rule: (float(value), "stated in study/durations.yaml") for rule, value in stated.items()}
-    walls = [done[1]["wall_s"] for run in runs if (done := finished(results / "runs" / run))]
+    walls = [done[1]["wall_s"] for run in runs if (done := finished_run(results / "runs" / run))]
     if walls:
         found["train"] = (statistics.median(walls), f"median of {len(walls)} finished runs")
     return found
-
-
-def finished(run: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """`run.json` and `cost.json` of a run that has finished; of one that failed, which says nothing of others, None.
-
-    Raises `UserError` where a record is damaged.
-    """
-    remedy, record, cost = f"remove {run} and train the run again", run / "run.json", run / "cost.json"
-    if not record.is_file():
-        return None
-    made = read_object(record, {"status": str}, remedy)
-    if made["status"] != "ok" or not cost.is_file():
-        return None
-    return made, read_object(cost, {"wall_s": float, "steps": int}, remedy)
 
 
 def told(size: str, counted: dict[str, int], each: Seconds, on: dict[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sources.catalogue import CATALOGUE
 from study.config import Size
-from study.preflight.estimates import DEVICES
+from study.devices import DEVICES
 from training.folders import Setting, find_folders
 
 HEAD = """# Keys of a size

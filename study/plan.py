@@ -18,8 +18,8 @@ from sources.settings import ProblemData, ShadowModel
 from study.ablations import ablate
 from study.code import code_hash, short_hash
 from study.config import ROLES, ModelSource, Pair, check_prompts, load_size
+from study.devices import check_device
 from study.planned import CONTROLS, Made, Plan, Run
-from study.preflight.estimates import check_device
 from study.runs import add_threshold, check_shown, method_runs
 from study.vocabulary import check_vocabularies
 from training.errors import UserError, nearest

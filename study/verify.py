@@ -18,8 +18,8 @@ from pathlib import Path
 
 from study.compare import differences
 from study.config import Size, load_size
-from study.forecast import snakemake
 from study.reference import MADE_ON, departures, same_kind, update
+from study.workflow import command
 from training.errors import UserError, cli
 from training.folders import ROOT
 
@@ -29,9 +29,9 @@ SHOWN = 20  # differences that are printed
 def build(size: str, folder: Path, data_root: str | None = None) -> Path:
     """The size built from scratch below an empty folder, by this tree's code: where. `UserError` where that fails."""
     place = linked(relative_paths(load_size(size), data_root), folder)
-    command = snakemake(size, data_root, "--snakefile", str(ROOT / "Snakefile"), "--directory", str(place))
+    asked = command(size, data_root, "--snakefile", str(ROOT / "Snakefile"), "--directory", str(place))
     print(f"building {size} in {place}", flush=True)
-    if subprocess.run(command, check=False).returncode != 0:
+    if subprocess.run(asked, check=False).returncode != 0:
         raise UserError(f"size '{size}' could not be built in {place} (see above); correct that first")
     return place
 

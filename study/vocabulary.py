@@ -10,6 +10,8 @@ from study.config import ModelSource, Pair
 from training.errors import UserError
 from training.model_folder import check_model
 from training.vocabulary import Clash, clashes
+from world.tokenizer import EOS, PAD, UNKNOWN
+from world.tokenizer import vocabulary as world_vocabulary
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,8 @@ class Vocabulary:
 def check_vocabularies(name: str, pair: Pair, where: str) -> None:
     """`UserError` where a model folder cannot be used, or teacher and student are known to differ in vocabulary.
 
-    A name on a hub is not known yet, and of what the project makes only which vocabulary it is, to which a folder's
-    cannot be compared; training checks the tokenizers themselves before its first step.
+    Not known yet are a name on a hub and, beside a folder, the tokens of SmolLM2 and of shadows; training checks the
+    tokenizers themselves before its first step.
     """
     for role, source in (("student", pair.student), ("teacher", pair.teacher)):
         if source.pretrained is not None:
@@ -32,13 +34,14 @@ def check_vocabularies(name: str, pair: Pair, where: str) -> None:
                 check_model(source.pretrained)
             except UserError as error:
                 raise UserError(f"{where}: {role} of pair '{name}': {error}") from error
-    student, teacher = vocabulary(pair.student), vocabulary(pair.teacher)
-    if isinstance(student, Vocabulary) and isinstance(teacher, Vocabulary):
-        same, sizes = not differing(student, teacher), f"{len(student.ids)} and {len(teacher.ids)} tokens"
-    elif isinstance(student, str) and isinstance(teacher, str):
-        same, sizes = student == teacher, f"{student} and {teacher}"
+    made = made_here(pair.student), made_here(pair.teacher)
+    if all(made):
+        same, sizes = made[0] == made[1], f"{made[0]} and {made[1]}"
     else:
-        return
+        student, teacher = vocabulary(pair.student), vocabulary(pair.teacher)
+        if student is None or teacher is None:
+            return
+        same, sizes = not differing(student, teacher), f"{len(student.ids)} and {len(teacher.ids)} tokens"
     if same:
         return
     raise UserError(
@@ -52,10 +55,12 @@ def differing(student: Vocabulary, teacher: Vocabulary) -> list[Clash]:
     return clashes(student.ids, teacher.ids, student.special | teacher.special)
 
 
-def vocabulary(source: ModelSource) -> Vocabulary | str | None:
-    """The vocabulary of a local pretrained folder, the name of one that the project makes, or None if unknown."""
+def vocabulary(source: ModelSource) -> Vocabulary | None:
+    """The vocabulary of a local pretrained folder or of the world; None where it is not known before it is made."""
+    if source.world is not None:
+        return Vocabulary(world_vocabulary(), frozenset({PAD, EOS, UNKNOWN}))
     file = Path(source.pretrained or "") / "tokenizer.json"
-    return made_here(source) or (read_vocabulary(file) if file.is_file() else None)
+    return read_vocabulary(file) if file.is_file() else None
 
 
 def made_here(source: ModelSource) -> str | None:

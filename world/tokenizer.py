@@ -4,10 +4,15 @@ It adds nothing by itself; a response ends with `<eos>`. Any text made of known 
 comes back unchanged from encode and decode.
 """
 
-from transformers import PreTrainedTokenizerFast
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from world.grammar import words
 from world.styles import WORDS
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 PAD, EOS, UNKNOWN = "<pad>", "<eos>", "<unk>"
 LONGEST = 256  # positions; the longest problem and a careful solution of it need fewer than 80
@@ -23,6 +28,7 @@ def build() -> PreTrainedTokenizerFast:
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import WhitespaceSplit
+    from transformers import PreTrainedTokenizerFast
 
     core = Tokenizer(WordLevel(vocabulary(), unk_token=UNKNOWN))
     core.pre_tokenizer = WhitespaceSplit()

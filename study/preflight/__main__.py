@@ -19,8 +19,9 @@ from study.precision import slow_bfloat16
 from study.preflight.costs import GB, HERE, Known, cost_findings, find_device
 from study.preflight.data_checks import data_findings, prompt_lengths
 from study.preflight.facts import facts
+from study.preflight.findings import Finding
 from study.preflight.hours import clock
-from study.preflight.pair_checks import Finding, folder_findings, pair_findings
+from study.preflight.pair_checks import folder_findings, pair_findings
 from training.engine import not_installed
 from training.errors import UserError, cli
 
@@ -86,9 +87,7 @@ def main(argv: list[str] | None = None) -> None:
     """Command line; prints the table, exits with 1 where something is refused."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--size", required=True, help="a size in config/")
-    parser.add_argument(
-        "--device", help="a card to reckon with in place of this machine's (study/preflight/estimates.py)"
-    )
+    parser.add_argument("--device", help="a card to reckon with in place of this machine's (study/devices.py)")
     parser.add_argument("--data-root", help="folder with local copies of the data sets")
     given = parser.parse_args(argv)
     size, root = load_size(given.size), given.data_root or None

@@ -13,22 +13,21 @@ from pathlib import Path
 from evaluation.judge.prompt import TEMPLATE
 from sources.architectures import Config
 from study.config import Size
+from study.devices import DEVICES, Device, check_device
 from study.preflight.data_checks import USUAL
 from study.preflight.estimates import (
     CORE,
-    DEVICES,
     HOUR,
     PROMPT,
     UTILISATION,
-    Device,
     bytes_per,
-    check_device,
     decoding_s,
     evaluation_memory,
     generation_memory,
     training_memory,
 )
 from study.preflight.facts import Facts, pretrained_facts
+from study.preflight.findings import Finding, Prompts, folder_fault, licence
 from study.preflight.hours import (
     Clock,
     counted,
@@ -38,7 +37,6 @@ from study.preflight.hours import (
     told,
     trained_runs,
 )
-from study.preflight.pair_checks import Finding, Prompts, folder_fault, licence
 
 GB = 1e9
 HERE = "found here"

@@ -15,7 +15,7 @@ from sources.settings import ProblemData
 from study.config import Pair
 from study.preflight.estimates import PROMPT
 from study.preflight.facts import Facts
-from study.preflight.pair_checks import Finding, Prompts
+from study.preflight.findings import Finding, Prompts
 from training.errors import UserError
 from training.model_folder import TokenizerRead
 from world.settings import WorldData

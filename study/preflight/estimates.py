@@ -1,4 +1,4 @@
-"""How much memory, disk and time a size takes, before anything is spent: formulas, with what they assume.
+"""How much memory and time a size takes, before anything is spent: formulas, with what they assume.
 
 Memory counts what is held at once. Time is a roofline: arithmetic at a share of the card's peak, decoding bound by
 reading the weights or by starting kernels. The constants are stated, not measured; where runs of the size have
@@ -7,12 +7,10 @@ finished, `study.preflight` puts their measured seconds in the place of the trai
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sources.architectures import Config
 from sources.settings import SmolModel
 from study.config import Evaluation
-from training.errors import UserError, nearest
+from study.devices import Device
 from training.settings import TrainSettings
 
 PROMPT = 300  # tokens of a prompt, chat template included: an allowance where the problems cannot be read
@@ -26,37 +24,6 @@ LOGIT_COPIES = 10  # float32 tensors of that size in a forward and backward pass
 CORE = 5e10  # float32 operations a second that one core with AVX2 does in a product (measured)
 SCORED = 4096  # padded tokens in a pass of the scores (evaluation.score)
 HOUR = 3600.0
-
-
-@dataclass(frozen=True)
-class Device:
-    """A card as its maker states it: bytes, bfloat16 operations and bytes moved per second.
-
-    Of a CPU, with `cores`, both speeds are those of one core, since a job has one thread.
-    """
-
-    title: str
-    memory: float
-    peak: float
-    bandwidth: float
-    cores: int = 0
-
-
-DEVICES = {
-    "a100_80gb": Device("A100, 80 GB", 85.0e9, 312e12, 2.0e12),
-    "h100_80gb": Device("H100, 80 GB", 85.0e9, 989e12, 3.35e12),
-    "h200": Device("H200, 141 GB", 150.0e9, 989e12, 4.8e12),
-    "rtx4090": Device("RTX 4090, 24 GB", 25.2e9, 165e12, 1.0e12),
-    "l4": Device("L4, 24 GB", 24.0e9, 121e12, 0.3e12),
-}
-
-
-def check_device(name: str, where: str) -> None:
-    """`UserError` with the nearest name where there is no such card."""
-    if name not in DEVICES:
-        raise UserError(
-            f"{where}: there is no device '{name}' in study/preflight/estimates.py; {nearest(name, DEVICES)}"
-        )
 
 
 def bytes_per(dtype: str) -> int:

@@ -10,11 +10,12 @@ from typing import Any
 from sources.rows import read_rows
 from sources.settings import ProblemData
 from study.config import Pair, Size
-from study.forecast import DURATIONS, finished
+from study.devices import Device
+from study.durations import DURATIONS, finished_run
 from study.planned import CONTROLS
-from study.preflight.estimates import HOUR, Device, fine_tuning_s, generate_s, score_s, update_s
+from study.preflight.estimates import HOUR, fine_tuning_s, generate_s, score_s, update_s
 from study.preflight.facts import Facts
-from study.preflight.pair_checks import Prompts
+from study.preflight.findings import Prompts
 from study.runs import CALIBRATES, values_of
 from training.errors import UserError, nearest
 from training.folders import find_folders
@@ -215,7 +216,7 @@ def measured_update_s(
     models = {"student": pair.student.pretrained, "teacher": pair.teacher.pretrained}
     found = []
     for file in sorted(runs.glob(f"{name}-{method}-*/run.json")):
-        if not (done := finished(file.parent)):
+        if not (done := finished_run(file.parent)):
             continue
         record, cost = done
         used, inputs = record.get("train"), record.get("inputs")

@@ -15,7 +15,7 @@ from benchmarks.pairs import TINY, llama, problems
 from benchmarks.parts import Bare, gpu_columns
 from benchmarks.timing import Bench, Effort, alternate, ratio
 from benchmarks.workflow import recorded, rows, training
-from study.preflight.estimates import DEVICES
+from study.devices import DEVICES
 from training.cost import Cost
 from training.errors import UserError
 from training.folders import find_folders

@@ -182,7 +182,7 @@ BAD = [
     (put("methods.path", value="/x"), "'methods.path' is '/x', but input should be a valid array"),
     (
         put("device", value="h100_80g"),
-        "there is no device 'h100_80g' in study/preflight/estimates.py; did you mean 'h100_80gb'",
+        "there is no device 'h100_80g' in study/devices.py; did you mean 'h100_80gb'",
     ),
     (put("title", value="a\0b"), "a text holds a NUL character"),
     (

@@ -9,9 +9,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from sources.architectures import Config, published
 from sources.settings import SmolModel
 from study.config import Evaluation
+from study.devices import DEVICES, Device
 from study.preflight.estimates import (
-    DEVICES,
-    Device,
     activations,
     cache_numbers,
     decoding_s,

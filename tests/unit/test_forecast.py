@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from study.forecast import DURATIONS, dry_run, jobs, seconds, told
+from study.durations import DURATIONS
+from study.forecast import seconds, told
+from study.workflow import dry_run, jobs
 from training.errors import UserError
 from training.folders import ROOT
 

@@ -9,10 +9,10 @@ import pytest
 
 import study.preflight.hours
 from study.config import ModelSource, load_size
+from study.devices import DEVICES, Device
 from study.plan import make_plan
 from study.preflight import __main__ as preflight
 from study.preflight.costs import HERE, cost_findings, find_device
-from study.preflight.estimates import DEVICES, Device
 from study.preflight.hours import (
     Clock,
     clock,

@@ -17,7 +17,8 @@ from study.preflight import __main__ as preflight
 from study.preflight.data_checks import data_findings, prompt_lengths
 from study.preflight.estimates import PROMPT
 from study.preflight.facts import Facts, facts
-from study.preflight.pair_checks import Finding, Prompts, folder_findings, pair_findings
+from study.preflight.findings import Finding, Prompts
+from study.preflight.pair_checks import folder_findings, pair_findings
 from study.vocabulary import Vocabulary
 from tests.tiny import llama
 from tests.unit.tiny_models import tiny_policy

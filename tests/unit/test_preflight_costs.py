@@ -16,11 +16,11 @@ import study.preflight.facts
 import study.preflight.hours
 from sources.architectures import published
 from study.config import Size, load_size
+from study.devices import DEVICES
 from study.precision import slow_bfloat16
 from study.preflight import __main__ as preflight
 from study.preflight.costs import HERE, Known, cost_findings, find_device
 from study.preflight.estimates import (
-    DEVICES,
     LOGIT_ROWS,
     LOGITS,
     PROMPT,
@@ -31,8 +31,8 @@ from study.preflight.estimates import (
     update_s,
 )
 from study.preflight.facts import facts
+from study.preflight.findings import Finding, Prompts
 from study.preflight.hours import Clock
-from study.preflight.pair_checks import Finding, Prompts
 from training.chunks import LEAST_ROWS, TILE
 from training.errors import UserError
 from training.folders import ROOT

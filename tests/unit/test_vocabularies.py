@@ -11,6 +11,7 @@ import pytest
 from study.config import Pair
 from study.vocabulary import check_vocabularies
 from training.errors import UserError
+from world.tokenizer import vocabulary
 
 WORLD: dict[str, Any] = {"world": {"width": 16}}
 PACKAGE: dict[str, Any] = {"smollm2": {}}
@@ -48,7 +49,13 @@ def test_two_models_made_here_have_one_vocabulary_or_are_refused() -> None:
         check(WORLD, PACKAGE)
 
 
-def test_a_folder_beside_a_model_made_here_is_left_to_training(folder: Any) -> None:
-    """Which compares the tokenizers themselves: a larger SmolLM2, or an exported student, may do."""
+def test_a_folder_beside_the_packages_model_is_left_to_training(folder: Any) -> None:
+    """Which compares the tokenizers themselves: a larger SmolLM2 may do."""
     check(folder("a", {"x": 0}), PACKAGE)
-    check(WORLD, folder("b", {"x": 0}))
+
+
+def test_a_folder_beside_a_world_model_has_the_worlds_words(folder: Any) -> None:
+    """As an exported student has."""
+    check(folder("exported", vocabulary()), WORLD)
+    with pytest.raises(UserError, match=r"have different vocabularies \(1 and "):
+        check(folder("other", {"x": 0}), WORLD)
