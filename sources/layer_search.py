@@ -32,7 +32,7 @@ LONGEST = SmolModel().max_tokens
 
 
 @torch.no_grad()
-def run(model: PreTrainedModel, rolled: Rollouts, states: Tensor | None = None) -> tuple[float, tuple[Tensor, ...]]:
+def forward(model: PreTrainedModel, rolled: Rollouts, states: Tensor | None = None) -> tuple[float, tuple[Tensor, ...]]:
     """Summed cross-entropy of the solutions in nats, and each layer's input `(B, L, H)`.
 
     Starts from the input `states` of the first of the model's layers, or from the tokens.
@@ -48,9 +48,9 @@ def run(model: PreTrainedModel, rolled: Rollouts, states: Tensor | None = None) 
     return -logp.sum().item(), output.hidden_states
 
 
-def entropy(model: PreTrainedModel, pieces: list[Rollouts]) -> float:
+def cross_entropy(model: PreTrainedModel, pieces: list[Rollouts]) -> float:
     """Mean cross-entropy of a token of the solutions, in nats."""
-    return sum(run(model, piece)[0] for piece in pieces) / sum(int(piece.mask.sum()) for piece in pieces)
+    return sum(forward(model, piece)[0] for piece in pieces) / sum(int(piece.mask.sum()) for piece in pieces)
 
 
 def search(model: PreTrainedModel, pieces: list[Rollouts], count: int) -> Iterator[tuple[int, float]]:
@@ -64,10 +64,10 @@ def search(model: PreTrainedModel, pieces: list[Rollouts], count: int) -> Iterat
         paid = [0.0] * len(left)
         for piece in pieces:
             stack.layers = nn.ModuleList(layer for _, layer in left)
-            inputs = run(model, piece)[1]
+            inputs = forward(model, piece)[1]
             for place in range(len(left)):
                 stack.layers = nn.ModuleList(layer for _, layer in left[place + 1 :])
-                paid[place] += run(model, piece, inputs[place])[0] / tokens
+                paid[place] += forward(model, piece, inputs[place])[0] / tokens
         best = min(range(len(left)), key=lambda place: paid[place])
         number, _ = left.pop(best)
         stack.layers = nn.ModuleList(layer for _, layer in left)
@@ -94,9 +94,12 @@ def main(argv: list[str] | None = None) -> None:
         return [as_rollouts(chosen, model.device) for chosen in batches(known[: given.solutions], 4)]
 
     chosen_on, held_out = pieces("train"), pieces("validation")
-    print(f"whole: {entropy(model, chosen_on):.3f} nats a token, held out {entropy(model, held_out):.3f}", flush=True)
+    print(
+        f"whole: {cross_entropy(model, chosen_on):.3f} nats a token, held out {cross_entropy(model, held_out):.3f}",
+        flush=True,
+    )
     for number, paid in search(model, chosen_on, given.count):
-        print(f"without {number} too: {paid:.3f}, held out {entropy(model, held_out):.3f}", flush=True)
+        print(f"without {number} too: {paid:.3f}, held out {cross_entropy(model, held_out):.3f}", flush=True)
 
 
 if __name__ == "__main__":

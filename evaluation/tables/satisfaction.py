@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evaluation import measures
-from evaluation.certify import TARGET, Certificate, Verdict, certify
+from evaluation.certify import MOST_PROMPTS, TARGET, Certificate, Verdict, certify
 from evaluation.collected import Collected, Row, Test
 from evaluation.columns import READINGS
 from evaluation.domains import ratio_interval, tail_mean_interval
@@ -16,7 +16,7 @@ WORST = 0.05  # share of the responses
 COLUMNS = (
     Column("cs", "CS %", "%"),
     Column("low", "CS at least %", "%"),
-    Column("verdict", "95 % satisfied?"),
+    Column("verdict", f"{100 * TARGET:.0f} % satisfied?"),
     Column("prompts", "Prompts that decide"),
     *(Column(f"low_{name}", f"{name}: at least %", "%") for name in READINGS),
     Column("kl", "KL", "nats per token", 3),
@@ -55,7 +55,7 @@ def _cells(size: Collected, row: Row, test: Test) -> dict[str, Cell]:
     if inside is None or kl is None or charged is None:
         return {}
     sure = certify(inside)
-    stuck = "more seeds" if len(inside) > 1 else "beyond 10 million"
+    stuck = "more seeds" if len(inside) > 1 else f"beyond {MOST_PROMPTS // 10**6} million"
     needed = stuck if sure.prompts_to_decide is None else f"{sure.prompts_to_decide:,}"
     verdict, needed = verdict_of(row, sure), needed if row.complete else "every run"
     beyond = 1.0 - inside

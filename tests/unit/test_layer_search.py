@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sources.layer_search import entropy, search
+from sources.layer_search import cross_entropy, search
 from sources.layers import drop_layers
 from tests.tiny import full_log_probs, llama, rollouts
 from training.models import decoder
@@ -24,10 +24,10 @@ def deep(seed: int) -> torch.nn.Module:
     return model
 
 
-def test_entropy_is_that_of_all_logits() -> None:
+def test_cross_entropy_is_that_of_all_logits() -> None:
     model = deep(3)
     whole = [full_log_probs(model, piece).gather(2, piece.response[..., None])[..., 0][piece.mask] for piece in PIECES]
-    assert entropy(model, PIECES) == pytest.approx(-torch.cat(whole).mean().item(), rel=1e-5)
+    assert cross_entropy(model, PIECES) == pytest.approx(-torch.cat(whole).mean().item(), rel=1e-5)
 
 
 def test_each_layer_taken_out_is_the_best_of_those_left() -> None:
@@ -37,7 +37,7 @@ def test_each_layer_taken_out_is_the_best_of_those_left() -> None:
         for candidate in set(range(5)) - set(taken):
             model = deep(3)
             drop_layers(model, [*taken, candidate])
-            costs[candidate] = entropy(model, PIECES)
+            costs[candidate] = cross_entropy(model, PIECES)
         assert number == min(costs, key=costs.__getitem__)
         assert paid == pytest.approx(costs[number], rel=1e-5)
         taken.append(number)
