@@ -58,7 +58,8 @@ def group_title(title: str, pair: str) -> str:
 def in_percent(rate: Estimate, unit: str = "%") -> str:
     """A rate as a sentence gives it: `82.9 % [78.4, 86.8]`; of a difference of rates the unit is points."""
     scaled = rate.scaled(100.0)
-    return f"{scaled.mean:.1f} {unit} [{scaled.low:.1f}, {scaled.high:.1f}]"
+    interval = f"[{scaled.low:.1f}, {scaled.high:.1f}]" if scaled.has_interval else "(no interval)"
+    return f"{scaled.mean:.1f} {unit} {interval}"
 
 
 def row_label(row: Row) -> str:

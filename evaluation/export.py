@@ -20,6 +20,7 @@ from evaluation.collected import Collected, Row, Run, counts, read
 from evaluation.quiet import quieten
 from evaluation.sample_files import read_samples
 from evaluation.statistics import Estimate
+from evaluation.table_files import Column
 from training.errors import UserError, cli, nearest
 from training.json_files import read_object
 from training.model_folder import BUDGET
@@ -68,7 +69,7 @@ def _percent(found: Estimate | None) -> str:
 
 
 def _shown(found: Estimate | None, digits: int) -> str:
-    return f"{found.mean:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]" if found else "–"
+    return Column("", "", "", digits).show(found)
 
 
 def card(size: Collected, run: Run, record: dict[str, Any], example: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -13,9 +14,11 @@ import pandas as pd
 import pytest
 
 from evaluation import lineage, quality, trace
+from evaluation.captions import in_percent
 from evaluation.collected import Collected, read
 from evaluation.figures import score_vs_kl
 from evaluation.figures.style import save, save_captions
+from evaluation.statistics import Estimate
 from evaluation.tables import __main__ as tables
 from tests.unit.synthetic import D, write_collected
 from training.errors import UserError
@@ -246,3 +249,8 @@ def test_a_scorer_that_is_wrong_on_a_known_answer_is_an_error(built: Path, tmp_p
     found = changed(built, tmp_path / "wrong", {("world-answer_key-0", "correct"): 0.0})
     said = next(f for f in found if "Answer key, FAC" in f.what)
     assert (said.severity, said.runs) == ("error", ("world-answer_key-0",))
+
+
+def test_a_rate_of_one_prompt_says_that_it_has_no_interval() -> None:
+    assert in_percent(Estimate(0.5, 0.25, 0.75, 8, 1, 1)) == "50.0 % [25.0, 75.0]"
+    assert in_percent(Estimate(0.5, math.nan, math.nan, 1, 4, 1)) == "50.0 % (no interval)"
