@@ -93,9 +93,9 @@ def raising(error: Exception, before: Sequence[Callable[..., Any]] = ()) -> Call
     """A function that raises this, whatever it is given, after a call of each of those before."""
     calls = iter(before)
 
-    def instead(*given: Any) -> Any:
+    def instead(*given: Any, **named: Any) -> Any:
         for call in calls:
-            return call(*given)
+            return call(*given, **named)
         raise error
 
     return instead
