@@ -32,7 +32,8 @@ def run_in(
 ) -> subprocess.CompletedProcess[str]:
     """A command in a folder, in this environment with further variables; output is captured.
 
-    What a surrounding `make test` hands down is left out: a make below it would take its size, and say where it enters and leaves.
+    What a surrounding `make test` hands down is left out: a make below it would take its size, and say where it enters
+    and leaves.
     """
     left_out = {"OMP_NUM_THREADS", "PYTHONPATH", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES", "SIZE"}
     environment = {k: v for k, v in os.environ.items() if k not in left_out}
