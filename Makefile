@@ -31,7 +31,7 @@ retry: .venv/ready $(EXTRA)  ## make the runs that failed again, from their last
 unlock: .venv/ready $(EXTRA)  ## after a killed workflow, before the same command again: make unlock SIZE=smoke [DATA_ROOT=folder]
 	$(RUN) exec snakemake --unlock $(CONFIG)
 
-tune: SIZE = tune
+tune: SIZE := $(if $(filter file,$(origin SIZE)),tune,$(SIZE))
 tune: .venv/ready $(EXTRA)  ## the search behind the learning rates of micro, or of another search's size: make tune SIZE=tune_smollm2_world
 	$(RUN) exec snakemake --cores all $(CONFIG) -- "results/built/$$SIZE/tuning"
 

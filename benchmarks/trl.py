@@ -102,13 +102,9 @@ def grpo(run: Run, kind: type | None = None) -> Any:
     from trl import GRPOConfig, GRPOTrainer
 
     config = GRPOConfig(
-        num_generations=run.train.samples,
-        loss_type="grpo",
-        scale_rewards="group",
-        beta=0.0,
-        epsilon=run.train.clip,
-        **arguments(run),
-    )
+        num_generations=run.train.samples, loss_type="grpo", scale_rewards="group", beta=0.0,
+        epsilon=run.train.clip, **arguments(run),
+    )  # fmt: skip
     return (kind or GRPOTrainer)(run.student, reward, config, dataset(run), processing_class=run.tokenizer)
 
 
