@@ -5,8 +5,8 @@
 rule collect_ablation:
     input:
         lambda w: scored(w.ablation),
-        lambda w: measured("results/runs/{run}/run.json", trained_only=True, ablation=w.ablation),
-        [f"results/thresholds/{pair['threshold']}.json" for pair in PLAN.pairs.values()],
+        lambda w: trained(w.ablation),
+        THRESHOLDS,
     output:
         directory(f"{BUILT}/ablated/{{ablation}}"),
     log:

@@ -1,31 +1,33 @@
 # One long table of a size, and everything that is a pure function of it.
 
 
-def measured(pattern, trained_only=False, ablation=""):
-    return [
-        pattern.format(run=run.id, evaluation=PLAN.evaluation(run.id)[0])
-        for run in PLAN.chosen(ablation)
-        if run.params or not trained_only
-    ]
+THRESHOLDS = [f"results/thresholds/{pair['threshold']}.json" for pair in PLAN.pairs.values()]
 
 
 def scored(ablation=""):
     """The scores, and the file of the code that makes them: Snakemake makes no missing input of a job that is done."""
-    return [*measured("results/runs/{run}/{evaluation}/scores.parquet", ablation=ablation), f"results/scorers/{SCORER}"]
+    runs = [run.id for run in PLAN.chosen(ablation)]
+    scores = [f"results/runs/{run}/{PLAN.evaluation(run)[0]}/scores.parquet" for run in runs]
+    return [*scores, f"results/scorers/{SCORER}"]
+
+
+def trained(ablation=""):
+    """The records of the runs that are trained."""
+    return [f"results/runs/{run.id}/run.json" for run in PLAN.chosen(ablation) if run.params]
 
 
 # Asked for by name, so that a run whose files were deleted is made again even where the tables still stand.
 rule runs:
     input:
         scored(),
-        measured("results/runs/{run}/run.json", trained_only=True),
+        trained(),
 
 
 rule collect:
     input:
         scored(),
-        measured("results/runs/{run}/run.json", trained_only=True),
-        [f"results/thresholds/{pair['threshold']}.json" for pair in PLAN.pairs.values()],
+        trained(),
+        THRESHOLDS,
         verdicts=[f"{BUILT}/verdicts/{judge}.parquet" for judge in PLAN.size.judges],
     output:
         directory(f"{BUILT}/collected"),
@@ -133,8 +135,8 @@ rule report:
 # Not part of `results/tables`: why the learning rates are what they are (`make tune`).
 rule tuning:
     input:
-        measured("results/runs/{run}/run.json", trained_only=True),
-        [f"results/thresholds/{pair['threshold']}.json" for pair in PLAN.pairs.values()],
+        trained(),
+        THRESHOLDS,
     output:
         directory(f"{BUILT}/tuning"),
     log:
