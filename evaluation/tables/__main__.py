@@ -22,11 +22,13 @@ from evaluation.tables.claims import claims_table
 from evaluation.tables.cost import cost_table
 from evaluation.tables.differences import differences_table
 from evaluation.tables.equal_compute import equal_compute_table
+from evaluation.tables.feasible import feasible_table
 from evaluation.tables.intervals import intervals_table
 from evaluation.tables.judges import judge_tables
 from evaluation.tables.kl_estimators import kl_estimators_table
-from evaluation.tables.main import main_table, readings_table
-from evaluation.tables.pareto import feasible_table, pareto_table
+from evaluation.tables.main import main_table
+from evaluation.tables.pareto import pareto_table
+from evaluation.tables.readings import readings_table
 from evaluation.tables.satisfaction import satisfaction_table
 from evaluation.tables.win_matrix import win_table
 from training.errors import cli

@@ -16,8 +16,9 @@ from evaluation.statistics import smallest_resolved
 from evaluation.table_files import to_markdown
 from evaluation.tables.cost import cost_table
 from evaluation.tables.differences import differences_table
-from evaluation.tables.main import readings_table
-from evaluation.tables.pareto import feasible_table, pareto_table
+from evaluation.tables.feasible import feasible_table
+from evaluation.tables.pareto import pareto_table
+from evaluation.tables.readings import readings_table
 from tests.unit.synthetic import cells_of, write_collected
 
 GROUP = "Same distribution (pair world)"

@@ -13,7 +13,8 @@ import pytest
 from evaluation.collected import Collected, read
 from evaluation.pareto import covered, front, hypervolume
 from evaluation.table_files import Table, to_csv, to_markdown
-from evaluation.tables.pareto import feasible_table, pareto_table
+from evaluation.tables.feasible import feasible_table
+from evaluation.tables.pareto import pareto_table
 from tests.unit.synthetic import write_collected
 
 

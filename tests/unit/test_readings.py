@@ -9,7 +9,7 @@ import pytest
 
 from evaluation.collected import read
 from evaluation.statistics import Estimate
-from evaluation.tables.main import readings_table
+from evaluation.tables.readings import readings_table
 from tests.unit.synthetic import write_collected
 
 # Of 20 prompts those whose responses have it: a share of its own for every rate.
