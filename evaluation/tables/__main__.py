@@ -24,7 +24,8 @@ from evaluation.tables.differences import differences_table
 from evaluation.tables.equal_compute import equal_compute_table
 from evaluation.tables.feasible import feasible_table
 from evaluation.tables.intervals import intervals_table
-from evaluation.tables.judges import judge_tables
+from evaluation.tables.judge_agreement import judge_agreement_table
+from evaluation.tables.judges import judges_table
 from evaluation.tables.kl_estimators import kl_estimators_table
 from evaluation.tables.main import main_table
 from evaluation.tables.pareto import pareto_table
@@ -52,7 +53,8 @@ def all_tables(size: Collected, theory: Path | None = None) -> list[Table]:
         cost_table,
         controls_table,
     )
-    last = [*judge_tables(size), *across_tables(size, theory), claims_table(size, theory)]
+    judged = [judges_table(size), judge_agreement_table(size)] if size.verdicts.judges else []
+    last = [*judged, *across_tables(size, theory), claims_table(size, theory)]
     return [*(make(size) for make in makers), *last]
 
 

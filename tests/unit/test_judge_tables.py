@@ -19,7 +19,9 @@ from evaluation.collected import Collected, read
 from evaluation.controls import checks
 from evaluation.pairwise import compare, judge_name, opponents, overall
 from evaluation.table_files import Table, to_csv
-from evaluation.tables.judges import VERIFIER, Signs, _share, agreement, judge_tables, kappa, outcomes
+from evaluation.tables.__main__ import all_tables
+from evaluation.tables.judge_agreement import VERIFIER, Signs, agreement, kappa, outcomes
+from evaluation.tables.judges import _share, judges_table
 from evaluation.tables.main import main_table
 from evaluation.verdicts import COLUMNS, FILE, Meeting, Verdicts, judged_samples
 from tests.unit.synthetic import TESTS, write_collected
@@ -134,7 +136,7 @@ def test_the_verifier_decides_where_there_is_one_and_else_the_first_judge(size: 
 
 
 def test_the_table_counts_wins_order_effects_and_lengths(size: Collected) -> None:
-    judges, _ = judge_tables(size)
+    judges = judges_table(size)
     found = cells(judges)
     group = "Same distribution (pair world), judge noisy (model of noisy)"
     row = size.row("world", "cmdp")
@@ -178,7 +180,7 @@ def test_wins_among_close_lengths_and_replies_without_a_verdict_are_counted(fold
     wins = (own["forth"] == own["back"]) & (own["forth"] == np.where(own["left"].isin(mine), 1.0, -1.0))
     close = own["right_tokens"] == 9
     expected = {"close": 50.0, "close_rwr": 100 * wins[close].mean(), "unparsable": 10.0}
-    found = cells(judge_tables(read(tmp_path))[0])
+    found = cells(judges_table(read(tmp_path)))
     for column, share in expected.items():
         cell = found["Same distribution (pair world), judge noisy (model of noisy)", "CMDP", column]
         assert float(cell["estimate"]) == pytest.approx(share), column
@@ -226,7 +228,7 @@ def test_kappa_is_undefined_where_both_always_say_the_same_and_0_by_chance() -> 
 
 def test_without_judges_there_is_no_table_and_no_control(tmp_path: Path) -> None:
     plain = read(write_collected(tmp_path, prompts=6, samples=2, steps=2))
-    assert judge_tables(plain) == []
+    assert not [made for made in all_tables(plain) if "judge" in made.name]
     assert not any("Judge" in check.name for check in checks(plain, "world"))
 
 
