@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from evaluation.columns import Reading
 from evaluation.judge.settings import Judge
 from evaluation.regime import Regime
 from sources.architectures import published
@@ -142,7 +143,7 @@ class Threshold(Strict):
         lt=1,
         description="d is this quantile of the responses' costs after a GKD run, on validation prompts",
     )
-    reading: Literal["mean", "sum", "prefix"] = Field(
+    reading: Reading = Field(
         "mean", description="a response's cost: mean or sum of its tokens' KLs, or their largest running mean"
     )
 

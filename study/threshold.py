@@ -12,11 +12,12 @@ import argparse
 import json
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydantic import Field
 
+from evaluation.columns import Reading
 from training.errors import UserError, cli
 from training.files import check_place
 from training.json_files import read_rows
@@ -29,7 +30,7 @@ class Origin(Strict):
 
     d: float | None = Field(None, gt=0)
     calibrate: float | None = Field(None, gt=0, lt=1)
-    reading: Literal["mean", "sum", "prefix"] = "mean"
+    reading: Reading = "mean"
     run: str = ""
 
 

@@ -118,6 +118,17 @@ def samples_alone(teacher: PreTrainedModel, student: PreTrainedModel, mix: float
     return mix == 1.0 and len(head(teacher).weight) <= len(head(student).weight)
 
 
+def _sampled(
+    model: PreTrainedModel, teacher: PreTrainedModel | None, mix: float, prompt_mask: Tensor
+) -> tuple[PreTrainedModel, list[LogitsProcessor]]:
+    """The model whose logits are sampled, and what the teacher's share of `mix` makes of them."""
+    if teacher is None or mix == 0.0:
+        return model, []
+    if samples_alone(teacher, model, mix):
+        return teacher, []
+    return model, [TeacherMixture(teacher, prompt_mask, mix, shared_width(model, teacher))]
+
+
 @torch.no_grad()
 def generate(
     model: PreTrainedModel,
@@ -138,19 +149,14 @@ def generate(
     """
     stops = stop_ids(model, tokenizer)
     ids, mask = pad_prompts(prompts, tokenizer.pad_token_id, model.device)
-    width, own = shared_width(model, teacher or model), len(head(model).weight)
+    beyond = range(shared_width(model, teacher or model), len(head(model).weight))
     settings = GenerationConfig(
         max_new_tokens=max_new_tokens, do_sample=not greedy, temperature=1.0, top_k=0, top_p=1.0,
         repetition_penalty=1.0, eos_token_id=stops, pad_token_id=tokenizer.pad_token_id,
-        suppress_tokens=list(range(width, own)) or None,
+        suppress_tokens=list(beyond) or None,
         cache_implementation="static" if cache == "static" else None,
     )  # fmt: skip
-    sampled, processors = model, list[LogitsProcessor]()
-    if teacher is not None and teacher_mix > 0.0:
-        if samples_alone(teacher, model, teacher_mix):
-            sampled = teacher
-        else:
-            processors.append(TeacherMixture(teacher, mask, teacher_mix, width))
+    sampled, processors = _sampled(model, teacher, teacher_mix, mask)
     with torch.inference_mode(), metered(sampled, mask) as meters:  # a tenth faster than no_grad alone
         full = sampled.generate(
             ids, attention_mask=mask, generation_config=settings,

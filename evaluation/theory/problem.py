@@ -22,6 +22,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.columns import Reading
+
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Policy = tuple[Array, ...]  # Policy[t] has shape (k**t, k): one distribution per prefix of t tokens
@@ -41,7 +43,7 @@ class Problem:
     teacher: Policy
     reward: Array
     d: float
-    reading: Literal["mean", "sum", "prefix"] = "mean"
+    reading: Reading = "mean"
 
     def __post_init__(self) -> None:
         k = self.tokens

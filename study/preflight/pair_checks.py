@@ -88,12 +88,8 @@ def _widths(name: str, student: Facts, teacher: Facts) -> Iterator[Finding]:
     if beyond:
         yield Finding("refused", name, "logits", f"{text}, but {len(beyond)} tokens lie beyond, {beyond[0]!r} first")
     elif ours > theirs:
-        yield Finding(
-            "warning",
-            name,
-            "logits",
-            f"{text}; training draws no id that only the student has; an evaluation that does is refused",
-        )
+        drawn = "training draws no id that only the student has, an evaluation that does is refused"
+        yield Finding("warning", name, "logits", f"{text}; {drawn}")
     else:
         yield Finding("ok", name, "logits", text)
 
