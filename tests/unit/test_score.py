@@ -89,6 +89,18 @@ def test_divergence_of_a_policy_to_itself_is_zero_up_to_the_floor(models, rows):
     assert np.abs(per_token).max() < FLOOR
 
 
+def test_a_token_that_the_teacher_lacks_has_no_divergence(models, rows, tmp_path):
+    """A student whose output is padded further than its teacher's, and who drew one of those ids."""
+    wider, known = load_policy(models[0]), len(load_tokenizer(models[0]))
+    wider.resize_token_embeddings(known + 4)
+    wider.save_pretrained(tmp_path)
+    load_tokenizer(models[0]).save_pretrained(tmp_path)
+    drawn = [rows[0] | {"tokens": [*rows[0]["tokens"], known + 1]}]
+    with pytest.raises(UserError, match=f"token {known + 1}, but .* share {known} ids alone; generate them again"):
+        measure(drawn, str(tmp_path), models[1], "float32", 8192)
+    assert np.isfinite(measure(rows, str(tmp_path), models[1], "float32", 8192).readings).all()
+
+
 def test_divergence_follows_the_stored_tokens_not_the_text(models, rows):
     retold = [kept | {"response": "something else"} for kept in rows]
     ours, theirs = (measure(kept, *models, "float32", 8192).readings for kept in (retold, rows))
